@@ -1054,6 +1054,24 @@ drop function marketing_automation_internal.complete_messages(bigint[], integer[
 
 comment on column marketing_automation.smtp_server.warmup_started is
     'First day of the ramp in smtp_warmup, in the time zone of the database; null: no ramp';
+-- Where replies go.
+alter table marketing_automation.activity add column reply_to text;
+comment on column marketing_automation.activity.reply_to is
+    'Template of the mailboxes that replies go to, commas between several; null, or where it gives none: to the sender';
+alter table marketing_automation.activity_translation
+    add column reply_to text,
+    drop constraint activity_translation_translates,
+    add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to) is not null);
+-- Parameters of a campaign.
+alter table marketing_automation.scenario
+    add column utm text,
+    add column utm_hosts text,
+    add constraint scenario_utm_has_hosts check ((utm is null) = (utm_hosts is null));
+comment on column marketing_automation.scenario.utm is
+    'Template of parameters, utm_source=shop&utm_campaign={{ scenario.name }}, that links of its mails get: before the fragment, but for those '
+    'that a link has; null: links lead where they are written';
+comment on column marketing_automation.scenario.utm_hosts is
+    'Hosts, with commas or spaces between them, whose links get utm, each with those below it';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1462,6 +1480,21 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.check_templates(text, text, text, text, text, jsonb) is
     'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
     'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
+
+create or replace function marketing_automation_internal.check_reply_to(what text, reply_to text, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_reply_to_wrapper';
+comment on function marketing_automation_internal.check_reply_to(text, text, text, jsonb) is
+    'API: private. Raises as check_templates() unless the template of mailboxes that replies go to compiles and may give some';
+
+create or replace function marketing_automation_internal.reply_to_fault(reply_to text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'reply_to_fault_wrapper';
+comment on function marketing_automation_internal.reply_to_fault(text, text, jsonb) is
+    'API: private. As snippet_fault(), of the template of mailboxes that replies go to';
+
+create or replace function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
+comment on function marketing_automation_internal.check_campaign(text, text, text, text) is
+    'API: private. Raises unless utm is a template of parameters for links, and hosts are hosts; what: whose they are';
 
 create or replace function marketing_automation_internal.check_snippet(name text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_snippet_wrapper';
@@ -1919,7 +1952,7 @@ create or replace view marketing_automation.message with (security_barrier) as
 select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_name, u.language, u.time_zone,
        case when u.activity_id = any (x.activities) then u.context end as context, u.state, u.attempts, u.created_at, u.next_attempt_at,
        u.sent_at,
-       case when u.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' or u.activity_id = any (x.activities)
+       case when u.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' or u.activity_id = any (x.activities)
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
@@ -1960,7 +1993,7 @@ select u.message_id, u.attempt, u.ended_at, u.state, u.code, u.status,
        u.server
 from (
     select t.message_id, t.attempt, t.ended_at, t.state, t.code, t.status, t.reply, t.server, m.activity_id,
-           t.reply !~ '^(template|sender|recipient|subject|message)\M' as is_of_network
+           t.reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' as is_of_network
     from marketing_automation_internal.attempt_log t
     left join lateral (
         select o.activity_id from marketing_automation_internal.outbox o where o.id = t.message_id
@@ -4437,6 +4470,14 @@ begin
             using errcode = 'check_violation',
                   hint = 'goal is a condition over self, such as exists (select from shop.orders o where o.customer_id = self.id).';
     end if;
+    if num_nonnulls(new.utm, new.utm_hosts) = 1 then
+        raise exception 'scenario "%" has %', new.name, case when new.utm is null then 'utm_hosts, but no utm' else 'utm, but no utm_hosts' end
+            using errcode = 'check_violation', hint = 'utm => ''utm_source=shop&utm_campaign={{ scenario.name }}'', and utm_hosts => '
+                '''shop.example'': links to these hosts, and those below them, get it.';
+    end if;
+    if tg_op = 'INSERT' or (new.utm, new.utm_hosts, new.language) is distinct from (old.utm, old.utm_hosts, old.language) then
+        perform marketing_automation_internal.check_campaign(format('scenario "%s"', new.name), new.utm, new.utm_hosts, new.language);
+    end if;
     if new.goal_window <= interval '0' or new.goal_window > interval '10 years' then
         raise exception 'goal_window of scenario "%" is %', new.name,
                 case when new.goal_window > interval '0' then 'longer than 10 years' else 'not positive' end
@@ -4570,14 +4611,14 @@ create or replace function marketing_automation_internal.scenario_retitle() retu
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update marketing_automation.activity a set version = a.version + 1
-    where a.scenario_id = new.id and (new.name, new.language) is distinct from (old.name, old.language);
+    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts) is distinct from (old.name, old.language, old.utm, old.utm_hosts);
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_retitle() is
-    'API: private. Templates see the name of their scenario and are written in its language: compiled ones are cached by the '
+    'API: private. Templates see the name of their scenario and are written in its language, and links get its utm: compiled ones are cached by the '
     'activity''s version';
 
-create or replace trigger retitle after update of name, language on marketing_automation.scenario
+create or replace trigger retitle after update of name, language, utm, utm_hosts on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
 
 create or replace function marketing_automation_internal.scenario_regoal() returns trigger
@@ -4924,24 +4965,26 @@ begin
             activity.send_window, activity.message_class, activity.branch_by, activity.metric, activity.decide_after) > 0 then
         raise exception 'variant "%" of the mail of "%" says when it is sent', activity.name, parent.name using errcode = 'check_violation',
             detail = 'That, to whom and what is measured is the same for all variants.',
-            hint = 'It has a sender, a subject and a body, of which what is null is as in the mail; the rest belongs to its parent.';
+            hint = 'It has a sender, a reply_to, a subject and a body, of which what is null is as in the mail; the rest belongs to its parent.';
     end if;
 end $$;
 comment on function marketing_automation_internal.check_variant(marketing_automation.activity, marketing_automation.activity) is
     'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
 
 create or replace function marketing_automation_internal.template_texts(of_activity integer)
-    returns table (language text, sender text, subject text, body text)
+    returns table (language text, sender text, subject text, body text, reply_to text)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-        select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body)
+        select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
+            coalesce(a.reply_to, p.reply_to)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         where a.id = of_activity
         union all
         -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
         select l.language, coalesce(t.sender, case when a.sender is null then u.sender end),
-            coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end)
+            coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end),
+            coalesce(t.reply_to, case when a.reply_to is null then u.reply_to end)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         cross join lateral (
             select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
@@ -5052,8 +5095,8 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body, new.message_class)
-                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to)
+                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -5161,6 +5204,10 @@ begin
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
+    if new.reply_to is not null and (tg_op = 'INSERT' or new.reply_to is distinct from old.reply_to) then
+        perform marketing_automation_internal.check_reply_to(format('activity "%s"', new.name), new.reply_to, scenario.language,
+            marketing_automation_internal.template_columns(model.relation, scenario.id));
+    end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
     end if;
@@ -5237,6 +5284,12 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
         where a.id = new.activity_id;
+        perform marketing_automation_internal.check_reply_to(format('translation of activity "%s" to %s', a.name, new.language),
+            new.reply_to, new.language, marketing_automation_internal.template_columns(m.relation, s.id))
+        from marketing_automation.activity a
+        join marketing_automation.scenario s on s.id = a.scenario_id
+        left join marketing_automation.model m on m.name = s.model
+        where a.id = new.activity_id and new.reply_to is not null;
         perform marketing_automation_internal.check_sender(s, new.sender, format('translation of activity "%s" to %s', a.name, new.language))
         from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
         where a.id = new.activity_id and (tg_op = 'INSERT' or new.sender is distinct from old.sender);
@@ -5429,21 +5482,31 @@ comment on function marketing_automation_internal.template_columns(regclass, int
     'under an empty name the activities that call, if any does; null when the relation does not exist';
 
 create or replace function marketing_automation_internal.template_user() returns table (
-    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer)
+    activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
+    reply_to text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id
+    select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
+        a.reply_to
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation, s.id
+        t.body, m.relation, s.id, t.reply_to
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
+
+create or replace function marketing_automation_internal.snippets_of_templates(sender text, subject text, body text, reply_to text) returns text[]
+language sql volatile set search_path = pg_catalog, pg_temp as $$
+    select marketing_automation_internal.used_snippets(sender, subject, body)
+        || case when reply_to is not null then marketing_automation_internal.used_snippets(reply_to, null, null) else '{}' end
+$$;
+comment on function marketing_automation_internal.snippets_of_templates(text, text, text, text) is
+    'API: private. used_snippets() of all templates of a mail';
 
 create or replace function marketing_automation_internal.snippet_number() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5470,10 +5533,11 @@ begin
     -- After the change, so that what is seen is what will be used.
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
-        select t.what, marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language,
-            marketing_automation_internal.template_columns(t.relation, t.scenario_id)) as fault
+        select t.what, coalesce(marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language, c.columns),
+            case when t.reply_to is not null then marketing_automation_internal.reply_to_fault(t.reply_to, t.language, c.columns) end) as fault
         from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names
+        cross join lateral (select marketing_automation_internal.template_columns(t.relation, t.scenario_id) as columns offset 0) c
+        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names
         union all
         select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
         from marketing_automation.snippet s
@@ -5487,7 +5551,7 @@ begin
     end if;
     perform marketing_automation_internal.complete_contexts(array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.used_snippets(t.sender, t.subject, t.body) && names));
+        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is
@@ -5665,7 +5729,8 @@ create or replace function marketing_automation.create_scenario(
     track_opens boolean default true, track_clicks boolean default true, title text default null,
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
-    reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false
+    reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false,
+    utm text default null, utm_hosts text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5688,17 +5753,20 @@ begin
                 'language', language, 'goal', goal, 'goal_ends_journey', goal_ends_journey, 'track_opens', track_opens,
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
-                'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority)));
+                'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority,
+                'utm', utm, 'utm_hosts', utm_hosts)));
         return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
-        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority)
+        goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority,
+        utm, utm_hosts)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
-        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority)
+        create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority,
+        create_scenario.utm, create_scenario.utm_hosts)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -5712,7 +5780,7 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text, integer, boolean) is
+    interval, text, text, text, numeric, text, text, interval, text, integer, boolean, text, text) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
@@ -5720,7 +5788,8 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'topic: what its mails are about, which people choose; message_class: what kind they are; reenter_after: how long after its journey has ended a '
     'row enters again; occasion: SQL expression over self for what it enters, once for each; priority: from -1000, last, to 1000: which of the '
     'scenarios goes first; replace: one of that name becomes what these '
-    'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error';
+    'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error; '
+    'utm: template of the parameters that links to utm_hosts, and to hosts below them, get: utm_source=shop&utm_campaign={{ scenario.name }}';
 
 -- As that of register_model().
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
@@ -5930,7 +5999,7 @@ create or replace function marketing_automation.add_activity(
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
-    call text default null
+    call text default null, reply_to text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5956,17 +6025,19 @@ begin
                 'delay', delay, 'action', action, 'sender', sender, 'subject', subject, 'body', body, 'expires_after', expires_after,
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
-                'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call))));
+                'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
+                'reply_to', reply_to))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call)
+        wait_until, call, reply_to)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
-            add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call)
+            add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
+            add_activity.reply_to)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -5982,7 +6053,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text) is
+    boolean, text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -5990,7 +6061,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'conversions, decide_after the first record has come to it; on_event => ''variant'': another text for the mail of its parent, for its share; '
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
-    'error; call: SQL expression over self that it runs with the right to write, with action => call';
+    'error; call: SQL expression over self that it runs with the right to write, with action => call; reply_to: template '
+    'of the mailboxes that replies to its mail go to, commas between several, null: to the sender';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6180,7 +6252,7 @@ begin
         select array(
             select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
             cross join lateral marketing_automation_internal.template_texts(u.id) t
-            cross join lateral (values (t.sender), (t.subject), (t.body)) p (text)
+            cross join lateral (values (t.sender), (t.subject), (t.body), (t.reply_to)) p (text)
             where p.text is not null));
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
@@ -6372,7 +6444,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create or replace trigger columns after insert or update of action, sender, subject, body on marketing_automation.activity
+create or replace trigger columns after insert or update of action, sender, subject, body, reply_to on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
@@ -11929,10 +12001,11 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text, message_class text, bulk_headers boolean)
+    subject text, body text, message_class text, bulk_headers boolean, reply_to text,
+    utm text, utm_hosts text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -12837,7 +12910,8 @@ comment on function marketing_automation.mailer_next_due() is
 
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
-    subject text, body text, message_class text, bulk_headers boolean)
+    subject text, body text, message_class text, bulk_headers boolean, reply_to text,
+    utm text, utm_hosts text)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -15297,19 +15371,27 @@ comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';
 
-create or replace function marketing_automation_internal.written_link(url text, patterns text[]) returns text
+create or replace function marketing_automation_internal.tagged_pattern(pattern text) returns text
+language sql immutable strict parallel safe
+return regexp_replace(pattern, '#.*$', '')
+    || case when pattern ~ '^[^#]*\?([^#]*&)?(#|$)' then '' when pattern ~ '^[^#]*\?' then '&' else '?' end || 'utm\_%'
+    || coalesce(substring(pattern from '#.*$'), '');
+comment on function marketing_automation_internal.tagged_pattern(text) is
+    'API: private. The pattern of LIKE for addresses of a link in a template with what scenario.utm has given them, of the pattern without';
+
+create or replace function marketing_automation_internal.written_link(url text, patterns text[], tagged text[]) returns text
 language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
     select coalesce((
             select marketing_automation_internal.link_pattern(replace(replace(replace(replace(replace(replace(
                 p.pattern, '\\', U&'\E000'), '\%', U&'\E001'), '\_', '_'), '%', '…'), U&'\E001', '%'), U&'\E000', '\'))
-            from unnest(patterns) as p (pattern)
-            where url like p.pattern and p.pattern !~ '^%'
+            from unnest(patterns, tagged) as p (pattern, tagged)
+            where (url like p.pattern or url like p.tagged) and p.pattern !~ '^%'
             order by length(replace(p.pattern, '%', '')) desc, p.pattern limit 1),
         substring(url from '^[^/?#]*//[^/?#]*') || '/…')
 $$;
-comment on function marketing_automation_internal.written_link(text, text[]) is
-    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE), '
-    'with … for what that takes from the row; of others the host';
+comment on function marketing_automation_internal.written_link(text, text[], text[]) is
+    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE, and '
+    'those with what scenario.utm has added), with … for what that takes from the row; of others the host';
 
 create or replace function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
@@ -15356,7 +15438,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
         group by 1, 2, 3
     ), placed as materialized (
         -- As the body is written now. What it says is for who may read it.
-        select a.id as activity_id, b.n::integer as "position", b.pattern, case when reads then nullif(b.label, '') end as label
+        select a.id as activity_id, b.n::integer as "position", b.pattern,
+            marketing_automation_internal.tagged_pattern(b.pattern) as tagged, case when reads then nullif(b.label, '') end as label
         from marketing_automation.activity a
         cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
         where a.id in (select h.activity_id from hits h)
@@ -15369,13 +15452,18 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
             union
             select b.pattern from marketing_automation.snippet n cross join marketing_automation_internal.body_links(n.body) b) as patterns
         from chosen c where not sees
+    ), tagged as materialized (
+        select w.activity_id, array(select marketing_automation_internal.tagged_pattern(u.pattern) from unnest(w.patterns) with ordinality u (pattern, n)
+            order by u.n) as patterns
+        from written w
     ), links as materialized (
         -- An address may hold anything of the row.
         select h.activity_id, l.id, l.url, case when sees then marketing_automation_internal.link_pattern(l.url)
-            else marketing_automation_internal.written_link(l.url, w.patterns) end as pattern
+            else marketing_automation_internal.written_link(l.url, w.patterns, t.patterns) end as pattern
         from (select distinct h.activity_id, h.link_id from hits h) h
         join marketing_automation.link l on l.id = h.link_id
         left join written w on w.activity_id = h.activity_id
+        left join tagged t on t.activity_id = h.activity_id
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
                sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
@@ -15386,7 +15474,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
     from counted c join chosen a on a.id = c.activity_id
     left join lateral (
         -- The one of which most is written out; of several with one address the first.
-        select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
+        select p.position, p.label from placed p where p.activity_id = c.activity_id and (c.url like p.pattern or c.url like p.tagged)
         order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
 $$;
@@ -15832,7 +15920,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
     end
-    from (select case when sees or message.smtp_reply !~ '^(template|sender|recipient|subject|message)\M' then message.smtp_reply
+    from (select case when sees or message.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' then message.smtp_reply
         else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
     left join lateral (select marketing_automation_internal.mail_objection(message) as objection
         where message.state in ('queued', 'deferred')) o on true

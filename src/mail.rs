@@ -8,6 +8,7 @@
 
 pub mod addresses_in_text;
 pub mod bounce;
+pub mod campaign;
 pub mod canonical_address;
 pub mod dkim;
 pub(crate) mod edits;

@@ -269,6 +269,11 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.reply_to_fault(text, text, jsonb) is
     'API: private. As snippet_fault(), of the template of mailboxes that replies go to';
 
+create function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
+comment on function marketing_automation_internal.check_campaign(text, text, text, text) is
+    'API: private. Raises unless utm is a template of parameters for links, and hosts are hosts; what: whose they are';
+
 create function marketing_automation_internal.check_snippet(name text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_snippet_wrapper';
 comment on function marketing_automation_internal.check_snippet(text, text) is

@@ -12,19 +12,27 @@ comment on function marketing_automation_internal.link_pattern(text) is
     'API: private. A web address without what may differ between recipients: numbers, ids and addresses in the path, values behind ? '
     'but for utm_…, and all behind #. So the addresses of one personalised link have one pattern, which names nobody';
 
-create function marketing_automation_internal.written_link(url text, patterns text[]) returns text
+create function marketing_automation_internal.tagged_pattern(pattern text) returns text
+language sql immutable strict parallel safe
+return regexp_replace(pattern, '#.*$', '')
+    || case when pattern ~ '^[^#]*\?([^#]*&)?(#|$)' then '' when pattern ~ '^[^#]*\?' then '&' else '?' end || 'utm\_%'
+    || coalesce(substring(pattern from '#.*$'), '');
+comment on function marketing_automation_internal.tagged_pattern(text) is
+    'API: private. The pattern of LIKE for addresses of a link in a template with what scenario.utm has given them, of the pattern without';
+
+create function marketing_automation_internal.written_link(url text, patterns text[], tagged text[]) returns text
 language sql immutable strict parallel safe set search_path = pg_catalog, pg_temp as $$
     select coalesce((
             select marketing_automation_internal.link_pattern(replace(replace(replace(replace(replace(replace(
                 p.pattern, '\\', U&'\E000'), '\%', U&'\E001'), '\_', '_'), '%', '…'), U&'\E001', '%'), U&'\E000', '\'))
-            from unnest(patterns) as p (pattern)
-            where url like p.pattern and p.pattern !~ '^%'
+            from unnest(patterns, tagged) as p (pattern, tagged)
+            where (url like p.pattern or url like p.tagged) and p.pattern !~ '^%'
             order by length(replace(p.pattern, '%', '')) desc, p.pattern limit 1),
         substring(url from '^[^/?#]*//[^/?#]*') || '/…')
 $$;
-comment on function marketing_automation_internal.written_link(text, text[]) is
-    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE), '
-    'with … for what that takes from the row; of others the host';
+comment on function marketing_automation_internal.written_link(text, text[], text[]) is
+    'API: private. What everybody may see of a web address to which somebody was sent: what is written out in a template (patterns of LIKE, and '
+    'those with what scenario.utm has added), with … for what that takes from the row; of others the host';
 
 create function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
@@ -71,7 +79,8 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
         group by 1, 2, 3
     ), placed as materialized (
         -- As the body is written now. What it says is for who may read it.
-        select a.id as activity_id, b.n::integer as "position", b.pattern, case when reads then nullif(b.label, '') end as label
+        select a.id as activity_id, b.n::integer as "position", b.pattern,
+            marketing_automation_internal.tagged_pattern(b.pattern) as tagged, case when reads then nullif(b.label, '') end as label
         from marketing_automation.activity a
         cross join lateral marketing_automation_internal.body_links(a.body) with ordinality as b (pattern, label, n)
         where a.id in (select h.activity_id from hits h)
@@ -84,13 +93,18 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
             union
             select b.pattern from marketing_automation.snippet n cross join marketing_automation_internal.body_links(n.body) b) as patterns
         from chosen c where not sees
+    ), tagged as materialized (
+        select w.activity_id, array(select marketing_automation_internal.tagged_pattern(u.pattern) from unnest(w.patterns) with ordinality u (pattern, n)
+            order by u.n) as patterns
+        from written w
     ), links as materialized (
         -- An address may hold anything of the row.
         select h.activity_id, l.id, l.url, case when sees then marketing_automation_internal.link_pattern(l.url)
-            else marketing_automation_internal.written_link(l.url, w.patterns) end as pattern
+            else marketing_automation_internal.written_link(l.url, w.patterns, t.patterns) end as pattern
         from (select distinct h.activity_id, h.link_id from hits h) h
         join marketing_automation.link l on l.id = h.link_id
         left join written w on w.activity_id = h.activity_id
+        left join tagged t on t.activity_id = h.activity_id
     ), counted as (
         select h.activity_id, l.pattern, count(distinct h.record_id) filter (where h.clicks > 0) as people,
                sum(h.clicks)::bigint as clicks, sum(h.robots)::bigint as robots, min(l.url) as url
@@ -101,7 +115,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off as $$
     from counted c join chosen a on a.id = c.activity_id
     left join lateral (
         -- The one of which most is written out; of several with one address the first.
-        select p.position, p.label from placed p where p.activity_id = c.activity_id and c.url like p.pattern
+        select p.position, p.label from placed p where p.activity_id = c.activity_id and (c.url like p.pattern or c.url like p.tagged)
         order by length(replace(p.pattern, '%', '')) desc, p.position limit 1) p on true
     order by a.ordinal, c.clicks desc, c.robots desc, c.pattern
 $$;

@@ -53,6 +53,14 @@ begin
             using errcode = 'check_violation',
                   hint = 'goal is a condition over self, such as exists (select from shop.orders o where o.customer_id = self.id).';
     end if;
+    if num_nonnulls(new.utm, new.utm_hosts) = 1 then
+        raise exception 'scenario "%" has %', new.name, case when new.utm is null then 'utm_hosts, but no utm' else 'utm, but no utm_hosts' end
+            using errcode = 'check_violation', hint = 'utm => ''utm_source=shop&utm_campaign={{ scenario.name }}'', and utm_hosts => '
+                '''shop.example'': links to these hosts, and those below them, get it.';
+    end if;
+    if tg_op = 'INSERT' or (new.utm, new.utm_hosts, new.language) is distinct from (old.utm, old.utm_hosts, old.language) then
+        perform marketing_automation_internal.check_campaign(format('scenario "%s"', new.name), new.utm, new.utm_hosts, new.language);
+    end if;
     if new.goal_window <= interval '0' or new.goal_window > interval '10 years' then
         raise exception 'goal_window of scenario "%" is %', new.name,
                 case when new.goal_window > interval '0' then 'longer than 10 years' else 'not positive' end
@@ -186,14 +194,14 @@ create function marketing_automation_internal.scenario_retitle() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update marketing_automation.activity a set version = a.version + 1
-    where a.scenario_id = new.id and (new.name, new.language) is distinct from (old.name, old.language);
+    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts) is distinct from (old.name, old.language, old.utm, old.utm_hosts);
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_retitle() is
-    'API: private. Templates see the name of their scenario and are written in its language: compiled ones are cached by the '
+    'API: private. Templates see the name of their scenario and are written in its language, and links get its utm: compiled ones are cached by the '
     'activity''s version';
 
-create trigger retitle after update of name, language on marketing_automation.scenario
+create trigger retitle after update of name, language, utm, utm_hosts on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
 
 create function marketing_automation_internal.scenario_regoal() returns trigger

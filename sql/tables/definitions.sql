@@ -98,9 +98,12 @@ create table marketing_automation.scenario (
     priority integer not null default 0 check (priority between -1000 and 1000),
     reenter_after interval check (reenter_after >= interval '0' and reenter_after <= interval '10 years'),
     occasion text,
+    utm text,
+    utm_hosts text,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
-    constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0)
+    constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0),
+    constraint scenario_utm_has_hosts check ((utm is null) = (utm_hosts is null))
 );
 comment on table marketing_automation.scenario is
     'API: public. A campaign: rows of the model that match the domain enter once and live its tree of activities';
@@ -152,6 +155,12 @@ comment on column marketing_automation.scenario.reenter_after is
 comment on column marketing_automation.scenario.occasion is
     'SQL expression over self, taken as text: what a row enters for, once for each, such as a year or an order; a row that has none (null or '
     'empty) waits. Fixed once records have entered. Null: rows enter for no occasion';
+
+comment on column marketing_automation.scenario.utm is
+    'Template of parameters, utm_source=shop&utm_campaign={{ scenario.name }}, that links of its mails get: before the fragment, but for those '
+    'that a link has; null: links lead where they are written';
+comment on column marketing_automation.scenario.utm_hosts is
+    'Hosts, with commas or spaces between them, whose links get utm, each with those below it';
 
 create table marketing_automation.scenario_status (
     scenario_id integer primary key,

@@ -1026,3 +1026,13 @@ alter table marketing_automation.activity_translation
     add column reply_to text,
     drop constraint activity_translation_translates,
     add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to) is not null);
+-- Parameters of a campaign.
+alter table marketing_automation.scenario
+    add column utm text,
+    add column utm_hosts text,
+    add constraint scenario_utm_has_hosts check ((utm is null) = (utm_hosts is null));
+comment on column marketing_automation.scenario.utm is
+    'Template of parameters, utm_source=shop&utm_campaign={{ scenario.name }}, that links of its mails get: before the fragment, but for those '
+    'that a link has; null: links lead where they are written';
+comment on column marketing_automation.scenario.utm_hosts is
+    'Hosts, with commas or spaces between them, whose links get utm, each with those below it';

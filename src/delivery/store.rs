@@ -88,6 +88,9 @@ pub struct TemplateRow {
     pub subject: Option<String>,
     pub body: Option<String>,
     pub reply_to: Option<String>,
+    /// What the links of its mails get, and the hosts that get it.
+    pub utm: Option<String>,
+    pub utm_hosts: Option<String>,
 }
 
 /// The result of a delivery as the database keeps it.

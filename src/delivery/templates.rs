@@ -52,6 +52,9 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
             body: row.body,
         };
         translations.add(&row.language, texts);
+        if let (Some(utm), Some(hosts)) = (row.utm, row.utm_hosts) {
+            translations.set_campaign(utm, hosts);
+        }
     }
     found
         .into_iter()

@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 40] = [
+pub(super) const HINTS: [(&str, &str); 41] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -24,6 +24,10 @@ pub(super) const HINTS: [(&str, &str); 40] = [
     (
         "scenario_holdout_needs_goal",
         "holdout needs a goal, by which those who are held out are compared.",
+    ),
+    (
+        "scenario_utm_has_hosts",
+        "utm and utm_hosts need each other.",
     ),
     ("scenario_holdout_check", "holdout is 0 to 100 per cent."),
     (

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::mail::campaign::Campaign;
+
 /// What stands before the payload of every placeholder: a fixed word and 128 random bits of this process.
 static PREFIX: LazyLock<String> = LazyLock::new(|| {
     // RandomState takes its keys from the operating system's random numbers, and cannot fail.
@@ -187,11 +189,34 @@ pub(crate) fn fill(text: &str, url_of: impl Fn(Target) -> String) -> String {
 pub(crate) struct Links {
     urls: Vec<String>,
     index: HashMap<String, usize>,
+    campaign: Option<Campaign>,
 }
 
 impl Links {
-    /// Gives the index of the URL, adding it when it is new.
+    /// Gives the index of the URL with the parameters of the campaign, adding it when it is new.
     pub(crate) fn intern(&mut self, url: &str) -> usize {
+        match self.tagged(url) {
+            Some(tagged) => self.intern_as_written(&tagged),
+            None => self.intern_as_written(url),
+        }
+    }
+
+    /// What the links from now on get.
+    pub(crate) fn set_campaign(&mut self, campaign: Campaign) {
+        self.campaign = Some(campaign);
+    }
+
+    pub(crate) fn has_campaign(&self) -> bool {
+        self.campaign.is_some()
+    }
+
+    /// The URL with the parameters of the campaign; None: it stays as it is.
+    pub(crate) fn tagged(&self, url: &str) -> Option<String> {
+        self.campaign.as_ref()?.tag(url)
+    }
+
+    /// As [`Links::intern`], of a page that is no link of the mail.
+    pub(crate) fn intern_as_written(&mut self, url: &str) -> usize {
         if let Some(&index) = self.index.get(url) {
             return index;
         }

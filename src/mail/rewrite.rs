@@ -2,6 +2,7 @@
 
 pub(crate) mod href;
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::mail::html_tokens::{Token, Tokens};
@@ -19,12 +20,20 @@ pub(crate) fn track_links(html: &str, links: &mut Links) -> Result<String, Strin
     check_conditional_comments(html)?;
     let mut edits = Vec::new();
     for href in hrefs(html)? {
-        if let Some(replaced) = Replaced::read(&html[href.value.clone()], href.is_tracked)? {
-            edits.push((href.value, replaced.text(links)));
-        }
+        let written = &html[href.value.clone()];
+        let text = match Replaced::read(written, href.is_tracked)? {
+            Some(replaced) => Some(replaced.text(links)),
+            None => tagged(written, links),
+        };
+        edits.extend(text.map(|text| (href.value, text)));
         edits.extend(href.no_track.map(|range| (range, String::new())));
     }
     Ok(splice(html, edits))
+}
+
+/// Whether a source may have links that are not tracked.
+pub(crate) fn has_untracked(source: &str) -> bool {
+    source.to_ascii_lowercase().contains(href::NO_TRACK)
 }
 
 /// Replaces ranges that do not overlap.
@@ -64,13 +73,7 @@ impl Replaced {
     /// # Errors
     /// A page after `unsubscribe|` that is no http or https URL.
     pub(crate) fn read(written: &str, is_tracked: bool) -> Result<Option<Replaced>, String> {
-        let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let value = match quote {
-            Some(quote) => written[1..].strip_suffix(quote).unwrap_or(&written[1..]),
-            None => written,
-        };
-        // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
-        let href = html_escape::decode_html_entities(value);
+        let (quote, href) = read_value(written);
         let destination = match unsubscribe(&href) {
             Some(None) => Destination::Unsubscribe(None),
             Some(Some(page)) => unsubscribe_by(page)?,
@@ -80,10 +83,7 @@ impl Replaced {
                 None => return Ok(None),
             },
         };
-        Ok(Some(Replaced {
-            destination,
-            quote: quote.unwrap_or('"'),
-        }))
+        Ok(Some(Replaced { destination, quote }))
     }
 
     /// The value that replaces it.
@@ -91,13 +91,41 @@ impl Replaced {
         let target = match &self.destination {
             Destination::Link(url) => Target::Link(links.intern(url)),
             Destination::Unsubscribe(page) => {
-                Target::Unsubscribe(page.as_ref().map(|page| links.intern(page)))
+                Target::Unsubscribe(page.as_ref().map(|page| links.intern_as_written(page)))
             }
             Destination::Given(target) => *target,
         };
         let quote = self.quote;
         format!("{quote}{}{quote}", target.placeholder())
     }
+}
+
+/// Takes the quotes of a value of `href` away, and its character references; gives the quote to write it with.
+fn read_value(written: &str) -> (char, Cow<'_, str>) {
+    let quote = written.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let value = match quote {
+        Some(quote) => written[1..].strip_suffix(quote).unwrap_or(&written[1..]),
+        None => written,
+    };
+    // Character references without a semicolon stay: `&copy=1` is a parameter that nobody escaped.
+    (
+        quote.unwrap_or('"'),
+        html_escape::decode_html_entities(value),
+    )
+}
+
+/// A value of `href` that is not tracked, with the parameters of the campaign; None: it stays.
+fn tagged(written: &str, links: &Links) -> Option<String> {
+    if !links.has_campaign() {
+        return None;
+    }
+    let (quote, href) = read_value(written);
+    if placeholder::contains(&href) {
+        return None;
+    }
+    let url = links.tagged(&trackable_url(href.trim())?)?;
+    let url = html_escape::encode_quoted_attribute(&url);
+    Some(format!("{quote}{url}{quote}"))
 }
 
 /// Replaces the links that were marked in the templates, in a mail that they have made.
@@ -125,7 +153,10 @@ pub(crate) fn track_marked(
                 rest = after;
                 match Replaced::read(written, is_tracked)? {
                     Some(replaced) => tracked.push_str(&replaced.text(links)),
-                    None => tracked.push_str(written),
+                    None => match tagged(written, links) {
+                        Some(tagged) => tracked.push_str(&tagged),
+                        None => tracked.push_str(written),
+                    },
                 }
             }
         }

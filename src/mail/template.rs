@@ -4,6 +4,7 @@ mod advice;
 mod arithmetic;
 mod balance;
 mod body_links;
+mod campaign;
 mod columns;
 mod css_comment;
 mod dead_links;
@@ -29,6 +30,7 @@ mod source_map;
 mod static_links;
 mod torn_html;
 mod translations;
+mod utm;
 mod wrong_mjml;
 
 use std::collections::HashMap;
@@ -38,6 +40,7 @@ use minijinja::Environment;
 use minijinja::value::Value;
 
 pub use body_links::{BodyLink, body_links};
+pub use campaign::CampaignSource;
 pub use columns::Columns;
 pub use error::{Part, TemplateError};
 pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
@@ -46,7 +49,9 @@ pub use page::{PageContext, PageTemplate};
 pub use remarks::{Remark, remarks};
 pub use snippets::Snippets;
 pub use translations::{Choice, Texts, Translations, check};
+pub use utm::check_campaign;
 
+use crate::mail::campaign::Hosts;
 use crate::mail::locale::{self, Locale};
 use crate::mail::message::is_forbidden_in_header;
 use crate::mail::placeholder::Links;
@@ -113,6 +118,8 @@ pub struct MailTemplate {
     environment: Environment<'static>,
     /// By part; None: no such part.
     languages: [Option<String>; Part::ALL.len()],
+    /// The language of the parameters that links get, and the hosts that get them; None: there are none.
+    campaign: Option<(String, Arc<Hosts>)>,
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
     links: Option<Vec<Replaced>>,
     /// What was compiled, by the names of templates.
@@ -127,14 +134,19 @@ impl MailTemplate {
     /// not exist or uses itself, with line and column; a body without expressions whose MJML or links are wrong.
     pub fn compile(
         sources: [Option<Source<'_>>; Part::ALL.len()],
+        campaign: Option<&CampaignSource>,
         snippets: &Snippets,
     ) -> Result<MailTemplate, TemplateError> {
         let mut template = MailTemplate {
             environment: environment::environment(),
             languages: sources.map(|source| Some(source?.language.to_owned())),
+            campaign: None,
             links: None,
             sources: HashMap::new(),
         };
+        if let Some(campaign) = campaign {
+            template.add_campaign(campaign)?;
+        }
         for (part, source) in Part::ALL.into_iter().zip(sources) {
             if let Some(source) = source {
                 template.add(part, source, snippets)?;
@@ -206,6 +218,10 @@ impl MailTemplate {
     /// Marks the links of the body, where all of them can be found in its sources.
     fn mark_links(&mut self, names: &[String]) {
         let texts: Vec<&str> = names.iter().map(|name| self.sources[name].text()).collect();
+        // Links that are not tracked get the parameters of the campaign too, in each mail.
+        if self.campaign.is_some() && texts.iter().any(|text| rewrite::has_untracked(text)) {
+            return;
+        }
         let Some((marked, links)) = static_links::mark(&texts) else {
             return;
         };
@@ -249,22 +265,30 @@ impl MailTemplate {
         recipient: &Recipient,
     ) -> Result<Rendered, TemplateError> {
         check_context(context)?;
-        let context = null::from_json(context);
         let links = Arc::new(Mutex::new(Links::default()));
+        let render_in = |part: Part, language: &str, context: &Value| {
+            let language = locale::for_text(&recipient.language, language);
+            let scope = Scope {
+                locale: Locale::new(language, &recipient.time_zone),
+                links: Arc::clone(&links),
+            };
+            let environment = environment::for_mail(&self.environment, scope);
+            render_part(&environment, part, context, |snippet, offset| {
+                self.position(part, snippet, offset)
+            })
+        };
+        if let Some((language, hosts)) = &self.campaign {
+            let query = render_in(Part::Utm, language, &campaign::context(context))?;
+            let campaign = campaign::read(&query, hosts)?;
+            links
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .set_campaign(campaign);
+        }
+        let context = null::from_json(context);
         let render = |part: Part| match &self.languages[part as usize] {
             None => Ok(None),
-            Some(language) => {
-                let language = locale::for_text(&recipient.language, language);
-                let scope = Scope {
-                    locale: Locale::new(language, &recipient.time_zone),
-                    links: Arc::clone(&links),
-                };
-                let environment = environment::for_mail(&self.environment, scope);
-                render_part(&environment, part, &context, |snippet, offset| {
-                    self.position(part, snippet, offset)
-                })
-                .map(Some)
-            }
+            Some(language) => render_in(part, language, &context).map(Some),
         };
         let header = |part| render(part)?.map(|text| one_line(part, text)).transpose();
         let sender = header(Part::Sender)?;

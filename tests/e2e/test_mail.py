@@ -14,6 +14,7 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
     reply_to = "{{ record.name }} <{{ party.email }}>, help@example.org"
     shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to)
+    shop.query("update marketing_automation.scenario set utm = 'utm_source={{ scenario.name }}', utm_hosts = 'shop.example'")
     shop.tick()
     mail = sink.wait_for(1)[0]
     message = mail.message
@@ -30,6 +31,8 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert "Bonjour Zoë" in mail.text and re.search(r"one <http://127\.0\.0\.1:\d+/c/[\w-]+>", mail.text)
     assert not re.search(r"<(?!http|mailto:)", mail.text)
     assert len(links(mail)) == 2 and "https://shop.example/a" not in mail.html
+    urls = shop.query("select url from marketing_automation.link order by url")
+    assert urls == [("https://shop.example/a?utm_source=welcome",), ("https://shop.example/b?x=1&y=2&utm_source=welcome",)]
     assert 'href="mailto:help@example.org"' in mail.html and 'href="#top"' in mail.html
 
 

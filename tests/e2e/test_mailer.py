@@ -16,6 +16,7 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     mailer = start_mailer(bare_shop)
     bare_shop.crowd(200)
     bare_shop.scenario(reply_to="{{ record.name }}@example.org")
+    bare_shop.query("update marketing_automation.scenario set utm = 'utm_source=mail', utm_hosts = 'shop.example'")
     bare_shop.activity("later", parent="hello", delay="1 day", subject="Again")
     bare_shop.tick()
     sink.wait_for(200)
@@ -24,6 +25,7 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     assert sink.mails[0].subject.startswith("Welcome c")
     assert "Hello c" in sink.mails[0].html
     assert all(mail.message["Reply-To"] == mail.recipients[0] for mail in sink.mails)
+    assert bare_shop.query("select url from marketing_automation.link") == [("https://shop.example/start?utm_source=mail",)]
     # Children of a sent mail start without a worker too.
     assert bare_shop.value("select count(*) from marketing_automation_internal.waiting_activity") == 200
     wait_until(lambda: mailer.metric("marketing_mailer_sent_total") == 200, what="the metric")

@@ -175,12 +175,9 @@ fn targets() -> Vec<Target> {
             [html, vec![fixture("shop.mjml")]].concat(),
             |input| {
                 let body = text(input);
-                drop(MailTemplate::compile(
-                    None,
-                    source("Hello {{ record.name }}"),
-                    source(&body),
-                    &Snippets::default(),
-                ));
+                let subject = source("Hello {{ record.name }}");
+                let sources = [None, None, Some(subject), Some(source(&body))];
+                drop(MailTemplate::compile(sources, None, &Snippets::default()));
             },
         ),
         ("bounce", bounces(), |input| {

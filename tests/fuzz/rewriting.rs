@@ -23,9 +23,8 @@ pub fn bytes_stay(html: &str) {
     {
         return;
     }
-    let Ok(template) =
-        MailTemplate::compile(None, source("Hello"), source(html), &Snippets::default())
-    else {
+    let sources = [None, None, Some(source("Hello")), Some(source(html))];
+    let Ok(template) = MailTemplate::compile(sources, None, &Snippets::default()) else {
         return;
     };
     let recipient = Recipient::default();

@@ -6,10 +6,12 @@ use pgrx::prelude::*;
 use crate::delivery::dkim::{parse_keys, signing_domain};
 use crate::extension::settings;
 use crate::extension::snippets::snippets;
+use crate::mail::campaign::Hosts;
 use crate::mail::dkim::is_aligned;
 use crate::mail::message;
 use crate::mail::template::{
-    self, Columns, Names, PageTemplate, Part, Remark, TemplateError, Texts, Undefined,
+    self, CampaignSource, Columns, Names, PageTemplate, Part, Remark, TemplateError, Texts,
+    Undefined,
 };
 
 fn report(
@@ -246,6 +248,38 @@ fn check_reply_to(
     judge(&what, checked);
     warn(&what, template::remarks(Part::ReplyTo, None, reply_to));
     Ok(())
+}
+
+/// Raises unless what the links of a scenario's mails get, and the hosts that get it, are such.
+#[pg_extern(sql = false)]
+fn check_campaign(what: &str, utm: &str, hosts: &str, language: &str) {
+    if let Err(reason) = Hosts::parse(hosts) {
+        return report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("utm_hosts of {what} is no list of hosts"),
+            format!("{reason}."),
+            Some(
+                "Write the hosts of your sites, each stands for those below it, too: shop.example, other.example.",
+            ),
+        );
+    }
+    let campaign = CampaignSource {
+        utm: utm.to_owned(),
+        hosts: hosts.to_owned(),
+        language: language.to_owned(),
+    };
+    if let Err(error) = template::check_campaign(&campaign) {
+        report(
+            PgLogLevel::ERROR,
+            PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
+            format!("utm of {what} cannot be used"),
+            error.to_string(),
+            error.hint.as_deref().or(Some(
+                "It is a template without snippets: utm_source=shop&utm_campaign={{ scenario.name }}.",
+            )),
+        );
+    }
 }
 
 /// Warns of a sender whose mails are signed for a domain that is not the sender's.

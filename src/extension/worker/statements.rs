@@ -61,7 +61,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
         client
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
-                        reply_to
+                        reply_to, utm, utm_hosts
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -82,6 +82,8 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     subject: row.get(8)?,
                     body: row.get(9)?,
                     reply_to: row.get(12)?,
+                    utm: row.get(13)?,
+                    utm_hosts: row.get(14)?,
                 })
             })
             .collect()

@@ -13,7 +13,7 @@ use lol_html::{ElementContentHandlers, HtmlRewriter, MemorySettings, Selector, S
 const MEMORY: usize = 4 * 1024 * 1024;
 
 /// An author's attribute: this link stays as it is written.
-const NO_TRACK: &str = "data-no-track";
+pub(super) const NO_TRACK: &str = "data-no-track";
 
 /// Elements that a reader can follow.
 static LINKS: LazyLock<Selector> = LazyLock::new(|| {

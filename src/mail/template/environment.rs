@@ -6,6 +6,7 @@ use minijinja::value::{Object, Value};
 use minijinja::{
     AutoEscape, Environment, Error, ErrorKind, State, UndefinedBehavior, escape_formatter,
 };
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::decimal::is_decimal;
 use super::null::{self, is_null};
@@ -22,6 +23,16 @@ const RECURSION: usize = 120;
 
 /// Name under which filters find the [`Scope`]. A template cannot spell it, so it cannot shadow or read it.
 const SCOPE: &str = "scope of this mail";
+
+/// How values are written into a query.
+const URL: &str = "url";
+
+/// What is encoded in a value of a query (RFC 3986, section 2.3).
+const VALUE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// What filters and functions need to know of the mail that is being rendered.
 #[derive(Debug)]
@@ -50,11 +61,16 @@ pub(super) fn environment() -> Environment<'static> {
     });
     environment.set_auto_escape_callback(|name| match name.split('/').next() {
         Some("body") => AutoEscape::Html,
+        Some("utm") => AutoEscape::Custom(URL.into()),
         _ => AutoEscape::None,
     });
     // What null does not cover: the `none` that a function of minijinja gives.
     environment.set_formatter(|out, state, value| match value.is_none() {
         true => Ok(()),
+        false if matches!(state.auto_escape(), AutoEscape::Custom(_)) => {
+            let text = value.to_string();
+            write!(out, "{}", utf8_percent_encode(&text, VALUE)).map_err(Error::from)
+        }
         false => escape_formatter(out, state, value),
     });
     null::register(&mut environment);

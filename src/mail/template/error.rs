@@ -12,10 +12,12 @@ pub enum Part {
     ReplyTo,
     Subject,
     Body,
+    /// What its links get: of the scenario.
+    Utm,
 }
 
 impl Part {
-    /// All parts, each at the index `part as usize`.
+    /// All parts that an activity has, each at the index `part as usize`.
     pub const ALL: [Part; 4] = [Part::Sender, Part::ReplyTo, Part::Subject, Part::Body];
 
     /// The name of its column, and of its template.
@@ -25,6 +27,7 @@ impl Part {
             Part::ReplyTo => "reply_to",
             Part::Subject => "subject",
             Part::Body => "body",
+            Part::Utm => "utm",
         }
     }
 }

@@ -167,8 +167,8 @@ fn behind(text: &str) -> &str {
     text.rsplit('<').next().unwrap_or_default()
 }
 
-/// The address with something in the place of each expression, however long.
-fn filled(address: &str) -> String {
+/// The text with something in the place of each expression, however long.
+pub(super) fn filled(address: &str) -> String {
     let mut filled = String::with_capacity(address.len());
     let mut last = None;
     for c in address.chars() {
@@ -235,7 +235,9 @@ mod tests {
             ),
             ("{{ record.shop }} <>", ""),
         ] {
-            let message = refuse_no_address(sender).expect_err(sender).message;
+            let message = refuse_no_address(Part::Sender, sender)
+                .expect_err(sender)
+                .message;
             let expected = format!("sender {shown:?} is no address");
             assert!(message.starts_with(&expected), "{sender}: {message}");
         }

@@ -66,6 +66,17 @@ impl Names {
         Names { known }
     }
 
+    /// Knows no more than one name within each of these.
+    pub(super) fn only(names: BTreeMap<&str, &str>) -> Self {
+        let known = names.into_iter().map(|(name, within)| {
+            let within = BTreeMap::from([(within.to_owned(), Inside::Unknown)]);
+            (name.to_owned(), Inside::Known(within))
+        });
+        Names {
+            known: known.collect(),
+        }
+    }
+
     /// Gives the undefined names of a part and of the snippets that it uses, in the order in which they stand.
     ///
     /// What is asked about in a snippet is not reported: it is there for models that have it.

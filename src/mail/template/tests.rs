@@ -3,6 +3,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::mail::rendered::{Assembled, Consent, Target};
 
+mod campaign;
 mod columns;
 mod consent;
 mod errors;
@@ -59,7 +60,7 @@ fn compile(sender: Option<&str>, subject: &str, body: &str) -> Result<MailTempla
         Some(source(subject)),
         Some(source(body)),
     ];
-    MailTemplate::compile(sources, &Snippets::default())
+    MailTemplate::compile(sources, None, &Snippets::default())
 }
 
 fn render(subject: &str, body: &str) -> Result<Rendered, TemplateError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::css_comment;
 use super::names::{Names, Undefined};
 use super::snippets::Snippets;
-use super::{MailTemplate, Part, Source, TemplateError, mailboxes};
+use super::{CampaignSource, MailTemplate, Part, Source, TemplateError, mailboxes};
 use crate::mail::locale::{fallbacks, for_text, normalized};
 
 /// The parts of a mail in one language; None: this language has none of its own.
@@ -25,6 +25,7 @@ impl Texts {
             Part::ReplyTo => self.reply_to.as_deref(),
             Part::Subject => self.subject.as_deref(),
             Part::Body => self.body.as_deref(),
+            Part::Utm => None,
         }
     }
 }
@@ -39,6 +40,7 @@ pub struct Translations {
     /// Whether any of them has one.
     has_reply_to: bool,
     snippets: Arc<Snippets>,
+    campaign: Option<CampaignSource>,
 }
 
 /// The choice of texts for a recipient. Recipients with equal choices share compiled templates; there are not more choices than
@@ -57,7 +59,17 @@ impl Translations {
             texts: HashMap::new(),
             has_reply_to: false,
             snippets,
+            campaign: None,
         }
+    }
+
+    /// What the links of its mails get, in whatever language.
+    pub fn set_campaign(&mut self, utm: String, hosts: String) {
+        self.campaign = Some(CampaignSource {
+            utm,
+            hosts,
+            language: self.language.clone(),
+        });
     }
 
     /// Adds texts; an empty language makes them the activity's own.
@@ -96,7 +108,7 @@ impl Translations {
                 snippets,
             })
         });
-        MailTemplate::compile(sources, &self.snippets)
+        MailTemplate::compile(sources, self.campaign.as_ref(), &self.snippets)
     }
 
     fn text(&self, part: Part, tag: &str) -> Option<&str> {
@@ -135,7 +147,8 @@ pub fn check(
             language,
             snippets: &variant,
         };
-        MailTemplate::compile(parts.map(|text| text.map(source)), snippets)?.refuse_wrong_mjml()?;
+        MailTemplate::compile(parts.map(|text| text.map(source)), None, snippets)?
+            .refuse_wrong_mjml()?;
         for (part, text) in Part::ALL.into_iter().zip(parts) {
             if let (Some(names), Some(text)) = (names, text) {
                 for found in names.undefined(part, source(text), snippets)? {

@@ -111,6 +111,8 @@ impl Store for Database {
             subject: Some("News".to_owned()),
             body: Some("<p><a href=\"https://shop.example/\">Shop</a></p>".to_owned()),
             reply_to: None,
+            utm: None,
+            utm_hosts: None,
         };
         Ok(activities.into_iter().map(row).collect())
     }

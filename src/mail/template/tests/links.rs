@@ -34,6 +34,7 @@ fn compile_with_footer(body: &str) -> MailTemplate {
     };
     MailTemplate::compile(
         [None, None, Some(source("s")), Some(source(body))],
+        None,
         &snippets,
     )
     .unwrap()

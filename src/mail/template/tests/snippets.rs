@@ -12,7 +12,11 @@ fn compile_with(body: &str, snippets: &[(&str, &str)]) -> Result<MailTemplate, T
         language: "fr",
         snippets: "",
     };
-    MailTemplate::compile([None, None, Some(source("s")), Some(source(body))], &all)
+    MailTemplate::compile(
+        [None, None, Some(source("s")), Some(source(body))],
+        None,
+        &all,
+    )
 }
 
 fn html(body: &str, snippets: &[(&str, &str)]) -> String {
@@ -76,7 +80,7 @@ fn a_snippet_of_the_subject_is_not_escaped() {
         snippets: "",
     };
     let included = Some(source("{% include 'name' %}"));
-    let template = MailTemplate::compile([None, included, included, included], &all).unwrap();
+    let template = MailTemplate::compile([None, included, included, included], None, &all).unwrap();
     let mail = assembled(&template.render(&context(), &recipient()).unwrap());
     assert_eq!(mail.subject, "Zoë <b>");
     assert_eq!(mail.reply_to.as_deref(), Some("Zoë <b>"));
@@ -296,9 +300,8 @@ fn documents_are_judged_wherever_they_begin() {
             "<mjml><mj-body>{% block x %}{% endblock %}</mj-body></mjml>".to_owned(),
         );
         let texts = Texts {
-            sender: None,
-            subject: None,
             body: Some(body.to_owned()),
+            ..Texts::default()
         };
         check(&texts, "fr", &all, None)
             .err()
