@@ -27,6 +27,9 @@ pub(crate) use depth::{Change, changes};
 pub(crate) use idle::idle_attributes;
 pub(crate) use mistakes::{Mistake, first_mistake, first_mistake_in_piece};
 
+/// What `mj-include` says wherever it stands.
+const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";
+
 /// Deepest nesting: mrml calls itself for each level, and a stack overflow would end the server process. In a debug build
 /// 2 MB of stack are enough for 145.
 const MAX_DEPTH: usize = 100;
@@ -167,7 +170,7 @@ fn reason(error: &Error, text: &str, offset: usize) -> String {
         }
         Error::MissingAttribute { name, .. } => format!("{found:?} needs the attribute {name:?}"),
         Error::InvalidAttribute { .. } => format!("{found:?} is no attribute that belongs there"),
-        Error::IncludeLoaderError { .. } => mistakes::NO_INCLUDE.to_owned(),
+        Error::IncludeLoaderError { .. } => NO_INCLUDE.to_owned(),
         Error::ParserError { source, .. } => source.to_string(),
         _ => "the document ends too early".to_owned(),
     }

@@ -5,10 +5,7 @@ use htmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::elements::{COMMON, elements};
 use super::prepare::VOID;
-use super::{angle_bracket, conditional, head, without_prolog};
-
-/// What `mj-include` says wherever it stands.
-pub(super) const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";
+use super::{NO_INCLUDE, angle_bracket, conditional, head, without_prolog};
 
 /// A mistake of the author.
 #[derive(Debug, Clone, PartialEq, Eq)]

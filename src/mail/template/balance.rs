@@ -13,19 +13,10 @@ use minijinja::machinery::{Span, parse};
 use minijinja::syntax::SyntaxConfig;
 
 use crate::mail::mjml::Change;
-use depth::{Choice, Culprit, Depth};
+use depth::{Choice, Culprit, Depth, Unbalanced};
 
 /// How many open elements the beginning of one is looked for in.
 const MOST_OPEN: usize = 100;
-
-/// An element that is left open, or ended once too often.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Unbalanced {
-    /// The source that it stands in.
-    pub(super) source: String,
-    pub(super) offset: usize,
-    pub(super) message: String,
-}
 
 /// A source and where elements begin and end in it.
 pub(super) struct Markup<'a> {

@@ -2,8 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use super::Unbalanced;
 use crate::mail::mjml::Change;
+
+/// An element that is left open, or ended once too often.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::mail::template) struct Unbalanced {
+    /// The source that it stands in.
+    pub(in crate::mail::template) source: String,
+    pub(in crate::mail::template) offset: usize,
+    pub(in crate::mail::template) message: String,
+}
 
 /// What a piece of a template adds to the depth of elements.
 #[derive(Debug, Clone, Default)]
