@@ -70,12 +70,18 @@ CLICKS = """
     from generate_series(1, %s) n"""
 # What the rules say of each click when it is compared with all others.
 COMPARED = """
-    with click as (select * from marketing_automation.event where kind = 'email_clicked'), near as (
-        select c.id, c.robot, max(r.name) filter (where o.link_id = 0) as trap,
-               count(distinct o.link_id) filter (where o.occurred_at between c.occurred_at - interval '5 s' and c.occurred_at + interval '5 s') >= 3 as bursts
-        from click c join click o on o.record_id = c.record_id and o.occurred_at between c.occurred_at - interval '10 s' and c.occurred_at + interval '10 s'
-        join marketing_automation.robot_rule r on r.name = 'hidden_link'
-        group by c.id, c.robot)
+    with click as (select * from marketing_automation.event where kind = 'email_clicked'), trapped as (
+        select distinct c.id from click c
+        join click o on o.record_id = c.record_id and o.link_id = 0
+            and o.occurred_at between c.occurred_at - interval '10 s' and c.occurred_at + interval '10 s'
+    ), burst as (
+        select s.record_id, s.occurred_at as since, s.occurred_at + interval '5 s' as until from click s
+        join click o on o.record_id = s.record_id and o.occurred_at between s.occurred_at and s.occurred_at + interval '5 s'
+        group by s.id, s.record_id, s.occurred_at having count(distinct o.link_id) >= 3
+    ), near as (
+        select c.robot, case when c.id in (select id from trapped) then 'hidden_link' end as trap,
+               exists (select from burst b where b.record_id = c.record_id and c.occurred_at between b.since and b.until) as bursts
+        from click c)
     select count(*) filter (where robot is distinct from coalesce(trap, case when bursts then 'all_links' end)),
            least(count(*) filter (where robot is null), count(*) filter (where robot = 'all_links'), count(*) filter (where robot = 'hidden_link')) > 0
     from near"""
