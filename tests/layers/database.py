@@ -121,7 +121,7 @@ def update(log):
 
 def _pytest(log, folder, options, at_once=1):
     """Runs pytest, or several that share the files of the folder; each of those has a log and a cluster of its own."""
-    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=0", "--durations-min=2", "--tb=short", *shlex.split(options), folder]
+    command = ["/usr/bin/python3", "-B", "-m", "pytest", "-p", "no:cacheprovider", "-v", "--durations=10", "--tb=short", *shlex.split(options), folder]
     if at_once == 1:
         _count(log, *log.run(*command, must_pass=False))
         return
