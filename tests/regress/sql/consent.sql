@@ -46,15 +46,18 @@ select * from shop.mails();
 -- Hits, also of those whose mails have neither image nor tracked links: whatever is not agreed to leaves no trace, and links lead on.
 select count(*) as links from marketing_automation_internal.link_ids(array['https://a.example/']);
 create function shop.hits(kind text, keys text[]) returns table (key text, known boolean, location text) language sql as $$
-    select r.key, e.known, e.location
-    from marketing_automation.record r
-    join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('consent', 'quiet')
-    join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
-    cross join lateral (select l.id from marketing_automation.link l where l.url = 'https://a.example/') l
-    cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[hits.kind],
-        array[marketing_automation_internal.sign_token(hits.kind, r.id, a.id, case when hits.kind = 'email_clicked' then l.id end)],
+    -- The rows before anything is recorded of them: in a join, the planner may record first and look for the scenario then.
+    with mail as materialized (
+        select r.key, r.id as record, a.id as activity, (select l.id from marketing_automation.link l where l.url = 'https://a.example/') as link
+        from marketing_automation.record r
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.name in ('consent', 'quiet')
+        join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
+        where r.key = any (hits.keys))
+    select m.key, e.known, e.location
+    from mail m cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array[hits.kind],
+        array[marketing_automation_internal.sign_token(hits.kind, m.record, m.activity, case when hits.kind = 'email_clicked' then m.link end)],
         array[now()], array['GET'], array['2001:db8:1:2::3'::inet], array['Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0']) e
-    where r.key = any (hits.keys) order by 1
+    order by 1
 $$;
 create view shop.seen as
     select r.key, f.opened_at is not null as opened, f.clicked_at is not null as clicked,

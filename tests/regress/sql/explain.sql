@@ -58,12 +58,14 @@ select * from shop.explain('6') where about = 'record' or about like '%hello' or
 
 -- Opened; the negative side cancelled, the positive one waits; conditions not met, failed; blocked.
 create function shop.open(key text) returns boolean language sql as $$
-    select e.known from marketing_automation.record r
-    join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'explain'
-    join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
-    cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
-        array[marketing_automation_internal.sign_token('email_opened', r.id, a.id)], array[now()], array['GET'], array[null::inet], array[null::text]) e
-    where r.key = open.key
+    -- As in the test "events": the row before anything is recorded of it.
+    with mail as materialized (
+        select r.id as record, a.id as activity from marketing_automation.record r
+        join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'explain'
+        join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'hello'
+        where r.key = open.key)
+    select e.known from mail m cross join lateral marketing_automation.record_events(array[gen_random_uuid()], array['email_opened'],
+        array[marketing_automation_internal.sign_token('email_opened', m.record, m.activity)], array[now()], array['GET'], array[null::inet], array[null::text]) e
 $$;
 select shop.open('1');
 select public.events_applied() as applied;
