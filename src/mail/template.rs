@@ -163,7 +163,7 @@ impl MailTemplate {
             return Err(error.with_hint(mistake.hint));
         }
         // What every mail will hold alike is wrong already when it is written.
-        if !["{{", "{%", "{#"].iter().any(|tag| body.text.contains(tag)) {
+        if is_constant(body.text) {
             html_of(body.text.to_owned(), &mut Links::default())?;
         }
         Ok(template)
@@ -171,11 +171,8 @@ impl MailTemplate {
 
     /// Whether all mails have the same sender.
     pub fn has_constant_sender(&self) -> bool {
-        self.sources.get(Part::Sender.name()).is_some_and(|source| {
-            !["{{", "{%", "{#"]
-                .iter()
-                .any(|tag| source.written().contains(tag))
-        })
+        let sender = self.sources.get(Part::Sender.name());
+        sender.is_some_and(|source| is_constant(source.written()))
     }
 
     /// Adds one part and the snippets that it uses.
@@ -343,6 +340,11 @@ fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
         return Err(too_long(Part::Body, MAX_OUTPUT_BYTES));
     }
     rewrite::track_links(&html, links).map_err(wrong)
+}
+
+/// Whether a template gives the same for every row.
+pub(crate) fn is_constant(source: &str) -> bool {
+    !["{{", "{%", "{#"].iter().any(|tag| source.contains(tag))
 }
 
 /// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.

@@ -127,11 +127,6 @@ fn reply_to_alone(reply_to: &str) -> Texts {
     }
 }
 
-/// Whether a template gives the same for every row.
-fn is_constant(template: &str) -> bool {
-    !["{{", "{%", "{#"].iter().any(|tag| template.contains(tag))
-}
-
 fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
     columns.map(|columns| Names::new(&columns.0))
 }
@@ -186,7 +181,7 @@ fn check_templates(
 ) -> Result<(), spi::Error> {
     // Of one without expressions every mail would fail alike.
     if let Some(sender) = sender
-        && is_constant(sender)
+        && template::is_constant(sender)
         && let Err(error) = message::check_sender(sender)
     {
         report(
@@ -225,7 +220,7 @@ fn check_reply_to(
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<(), spi::Error> {
-    if is_constant(reply_to)
+    if template::is_constant(reply_to)
         && let Err(error) = message::check_reply_to(reply_to)
     {
         report(

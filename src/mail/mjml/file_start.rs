@@ -5,9 +5,15 @@ use htmlparser::{ElementEnd, Token, Tokenizer};
 use super::prepare::VOID;
 use crate::mail::edits::Edit;
 
+const FILE_START: &str = "file-start";
+
 /// The edits that take it out, and what is written before the document.
 pub(super) fn take(document: &str) -> (Vec<Edit>, String) {
     let (mut edits, mut before) = (Vec::new(), String::new());
+    // Few have it, and this is asked of each mail.
+    if !document.contains(FILE_START) {
+        return (edits, before);
+    }
     let mut depth = 0usize;
     let (mut name, mut start, mut position) = (String::new(), 0, String::new());
     // Where the element and its content begin.
@@ -41,7 +47,7 @@ pub(super) fn take(document: &str) -> (Vec<Edit>, String) {
                 end: ElementEnd::Open,
                 span,
             } if !VOID.contains(&name.as_str()) => {
-                if depth == 1 && name == "mj-raw" && position == "file-start" {
+                if depth == 1 && name == "mj-raw" && position == FILE_START {
                     taken = Some((start, span.end()));
                 }
                 depth += 1;

@@ -27,9 +27,7 @@ pub(super) fn refuse_no_address(part: Part, source: &str) -> Result<(), Template
     {
         return refuse_branch(part, source, choice);
     }
-    let has_branches = tokenize(source, false, SyntaxConfig::default())
-        .map_while(Result::ok)
-        .any(|(token, _)| matches!(token, Token::BlockStart));
+    let has_branches = has_statements(source);
     let mut addresses: Vec<(usize, &str)> = text
         .match_indices('>')
         .filter_map(|(end, _)| {
@@ -165,6 +163,13 @@ fn refuse_branch(part: Part, source: &str, choice: &Stmt<'_>) -> Result<(), Temp
 /// What follows the last bracket.
 fn behind(text: &str) -> &str {
     text.rsplit('<').next().unwrap_or_default()
+}
+
+/// Whether a template has `{% … %}`, so that what stands in it may be left out, or come more than once.
+pub(super) fn has_statements(source: &str) -> bool {
+    tokenize(source, false, SyntaxConfig::default())
+        .map_while(Result::ok)
+        .any(|(token, _)| matches!(token, Token::BlockStart))
 }
 
 /// The text with something in the place of each expression, however long.

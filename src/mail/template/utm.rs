@@ -3,9 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use minijinja::machinery::{Token, tokenize};
-use minijinja::syntax::SyntaxConfig;
-
 use super::campaign::{CampaignSource, read};
 use super::dead_links::without_tags;
 use super::names::Names;
@@ -50,10 +47,9 @@ pub fn check_campaign(campaign: &CampaignSource) -> Result<(), TemplateError> {
     if let Some(found) = undefined.into_iter().next() {
         return Err(found.error.with_hint(Some(SEES.to_owned())));
     }
-    let has_branches = tokenize(&campaign.utm, false, SyntaxConfig::default())
-        .map_while(Result::ok)
-        .any(|(token, _)| matches!(token, Token::BlockStart));
-    if !has_branches && let Some((_, hosts)) = &template.campaign {
+    if !mailboxes::has_statements(&campaign.utm)
+        && let Some((_, hosts)) = &template.campaign
+    {
         read(&mailboxes::filled(&without_tags(&campaign.utm)), hosts)?;
     }
     Ok(())
