@@ -1072,6 +1072,18 @@ comment on column marketing_automation.scenario.utm is
     'that a link has; null: links lead where they are written';
 comment on column marketing_automation.scenario.utm_hosts is
     'Hosts, with commas or spaces between them, whose links get utm, each with those below it';
+-- Text beside the subject, and a text part of its own.
+alter table marketing_automation.activity add column preheader text, add column text text;
+comment on column marketing_automation.activity.preheader is
+    'Template of a line that mail programs show beside the subject, and not in the mail; not HTML. It goes with the body: see text';
+comment on column marketing_automation.activity.text is
+    'Template of the plain-text alternative, not HTML; null: it is made from the body, with which it goes: a translation or a variant that has '
+    'a body of its own has a text of its own, or none';
+alter table marketing_automation.activity_translation
+    add column preheader text,
+    add column text text,
+    drop constraint activity_translation_translates,
+    add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to, preheader, text) is not null);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1481,15 +1493,15 @@ comment on function marketing_automation_internal.check_templates(text, text, te
     'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
     'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
 
-create or replace function marketing_automation_internal.check_reply_to(what text, reply_to text, language text, columns jsonb) returns void
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_reply_to_wrapper';
-comment on function marketing_automation_internal.check_reply_to(text, text, text, jsonb) is
-    'API: private. Raises as check_templates() unless the template of mailboxes that replies go to compiles and may give some';
+create or replace function marketing_automation_internal.check_part(what text, part text, template text, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_part_wrapper';
+comment on function marketing_automation_internal.check_part(text, text, text, text, jsonb) is
+    'API: private. Raises as check_templates() unless the template of one part compiles and may give such a part: reply_to, preheader, text';
 
-create or replace function marketing_automation_internal.reply_to_fault(reply_to text, language text, columns jsonb) returns text
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'reply_to_fault_wrapper';
-comment on function marketing_automation_internal.reply_to_fault(text, text, jsonb) is
-    'API: private. As snippet_fault(), of the template of mailboxes that replies go to';
+create or replace function marketing_automation_internal.part_fault(part text, template text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'part_fault_wrapper';
+comment on function marketing_automation_internal.part_fault(text, text, text, jsonb) is
+    'API: private. As snippet_fault(), of the template of one part';
 
 create or replace function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
@@ -1512,6 +1524,11 @@ create or replace function marketing_automation_internal.used_snippets(sender te
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_snippets_wrapper';
 comment on function marketing_automation_internal.used_snippets(text, text, text) is
     'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
+
+create or replace function marketing_automation_internal.snippets_of_templates(texts text[]) returns text[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'snippets_of_templates_wrapper';
+comment on function marketing_automation_internal.snippets_of_templates(text[]) is
+    'API: private. As used_snippets(), of any number of templates';
 
 create or replace function marketing_automation_internal.used_columns(texts text[]) returns text[]
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';
@@ -4965,26 +4982,30 @@ begin
             activity.send_window, activity.message_class, activity.branch_by, activity.metric, activity.decide_after) > 0 then
         raise exception 'variant "%" of the mail of "%" says when it is sent', activity.name, parent.name using errcode = 'check_violation',
             detail = 'That, to whom and what is measured is the same for all variants.',
-            hint = 'It has a sender, a reply_to, a subject and a body, of which what is null is as in the mail; the rest belongs to its parent.';
+            hint = 'It has a sender, a reply_to, a subject, and a body with preheader and text, of which what is null is as in the mail; the rest belongs to its parent.';
     end if;
 end $$;
 comment on function marketing_automation_internal.check_variant(marketing_automation.activity, marketing_automation.activity) is
     'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
 
 create or replace function marketing_automation_internal.template_texts(of_activity integer)
-    returns table (language text, sender text, subject text, body text, reply_to text)
+    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
         select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
-            coalesce(a.reply_to, p.reply_to)
+            coalesce(a.reply_to, p.reply_to),
+            -- They go with the body.
+            coalesce(a.preheader, case when a.body is null then p.preheader end), coalesce(a.text, case when a.body is null then p.text end)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         where a.id = of_activity
         union all
         -- What a variant has of its own and has not in a language is sent as it is: the mail's translation would be another variant.
         select l.language, coalesce(t.sender, case when a.sender is null then u.sender end),
             coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end),
-            coalesce(t.reply_to, case when a.reply_to is null then u.reply_to end)
+            coalesce(t.reply_to, case when a.reply_to is null then u.reply_to end),
+            coalesce(t.preheader, case when coalesce(a.preheader, a.body, t.body) is null then u.preheader end),
+            coalesce(t.text, case when coalesce(a.text, a.body, t.body) is null then u.text end)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         cross join lateral (
             select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
@@ -5095,8 +5116,8 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to)
-                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text) is distinct from
+                (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader, old.text))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -5204,9 +5225,11 @@ begin
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
-    if new.reply_to is not null and (tg_op = 'INSERT' or new.reply_to is distinct from old.reply_to) then
-        perform marketing_automation_internal.check_reply_to(format('activity "%s"', new.name), new.reply_to, scenario.language,
-            marketing_automation_internal.template_columns(model.relation, scenario.id));
+    if coalesce(new.reply_to, new.preheader, new.text) is not null then
+        perform marketing_automation_internal.check_parts(format('activity "%s"', new.name),
+            marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
+            case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
+            scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
@@ -5284,12 +5307,13 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
         where a.id = new.activity_id;
-        perform marketing_automation_internal.check_reply_to(format('translation of activity "%s" to %s', a.name, new.language),
-            new.reply_to, new.language, marketing_automation_internal.template_columns(m.relation, s.id))
+        perform marketing_automation_internal.check_parts(format('translation of activity "%s" to %s', a.name, new.language),
+            marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text), null, new.language,
+            marketing_automation_internal.template_columns(m.relation, s.id))
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
-        where a.id = new.activity_id and new.reply_to is not null;
+        where a.id = new.activity_id and coalesce(new.reply_to, new.preheader, new.text) is not null;
         perform marketing_automation_internal.check_sender(s, new.sender, format('translation of activity "%s" to %s', a.name, new.language))
         from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
         where a.id = new.activity_id and (tg_op = 'INSERT' or new.sender is distinct from old.sender);
@@ -5481,32 +5505,42 @@ comment on function marketing_automation_internal.template_columns(regclass, int
     'API: private. The names that templates of a scenario find in a row of the relation: its columns, and what is within those; '
     'under an empty name the activities that call, if any does; null when the relation does not exist';
 
+create or replace function marketing_automation_internal.further_parts(reply_to text, preheader text, text text) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_strip_nulls(jsonb_build_object('reply_to', reply_to, 'preheader', preheader, 'text', text))
+$$;
+comment on function marketing_automation_internal.further_parts(text, text, text) is
+    'API: private. The templates of a mail that few mails have, by the names of their columns';
+
+create or replace function marketing_automation_internal.check_parts(what text, parts jsonb, known jsonb, language text, columns jsonb) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.check_part(what, p.key, p.value, language, columns)
+    from jsonb_each_text(parts) p where p.value is distinct from known ->> p.key;
+end $$;
+comment on function marketing_automation_internal.check_parts(text, jsonb, jsonb, text, jsonb) is
+    'API: private. check_part() for each of further_parts() that is not as it is known to be';
+
 create or replace function marketing_automation_internal.template_user() returns table (
     activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
-    reply_to text)
+    parts jsonb, texts text[])
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
-        a.reply_to
+        marketing_automation_internal.further_parts(a.reply_to, a.preheader, a.text),
+        array[a.sender, a.subject, a.body, a.reply_to, a.preheader, a.text]
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation, s.id, t.reply_to
+        t.body, m.relation, s.id, marketing_automation_internal.further_parts(t.reply_to, t.preheader, t.text),
+        array[t.sender, t.subject, t.body, t.reply_to, t.preheader, t.text]
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
-
-create or replace function marketing_automation_internal.snippets_of_templates(sender text, subject text, body text, reply_to text) returns text[]
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.used_snippets(sender, subject, body)
-        || case when reply_to is not null then marketing_automation_internal.used_snippets(reply_to, null, null) else '{}' end
-$$;
-comment on function marketing_automation_internal.snippets_of_templates(text, text, text, text) is
-    'API: private. used_snippets() of all templates of a mail';
 
 create or replace function marketing_automation_internal.snippet_number() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -5534,10 +5568,11 @@ begin
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
         select t.what, coalesce(marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language, c.columns),
-            case when t.reply_to is not null then marketing_automation_internal.reply_to_fault(t.reply_to, t.language, c.columns) end) as fault
+            (select min(f.fault) from jsonb_each_text(t.parts) p
+                cross join lateral marketing_automation_internal.part_fault(p.key, p.value, t.language, c.columns) f (fault))) as fault
         from marketing_automation_internal.template_user() t
         cross join lateral (select marketing_automation_internal.template_columns(t.relation, t.scenario_id) as columns offset 0) c
-        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names
         union all
         select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
         from marketing_automation.snippet s
@@ -5551,7 +5586,7 @@ begin
     end if;
     perform marketing_automation_internal.complete_contexts(array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names));
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is
@@ -5999,7 +6034,7 @@ create or replace function marketing_automation.add_activity(
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
-    call text default null, reply_to text default null
+    call text default null, reply_to text default null, preheader text default null, text text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -6026,18 +6061,18 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to)
+        wait_until, call, reply_to, preheader, text)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
-            add_activity.reply_to)
+            add_activity.reply_to, add_activity.preheader, add_activity.text)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -6053,7 +6088,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text) is
+    boolean, text, text, text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -6062,7 +6097,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'wait_until: it runs when that is true, and waits for it for its delay at most; replace: one of '
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
     'error; call: SQL expression over self that it runs with the right to write, with action => call; reply_to: template '
-    'of the mailboxes that replies to its mail go to, commas between several, null: to the sender';
+    'of the mailboxes that replies to its mail go to, commas between several, null: to the sender; preheader: template of what mail programs '
+    'show beside the subject; text: that of the plain-text alternative, null: it is made from the body';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6252,7 +6288,7 @@ begin
         select array(
             select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
             cross join lateral marketing_automation_internal.template_texts(u.id) t
-            cross join lateral (values (t.sender), (t.subject), (t.body), (t.reply_to)) p (text)
+            cross join lateral (values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)) p (text)
             where p.text is not null));
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
@@ -6444,7 +6480,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create or replace trigger columns after insert or update of action, sender, subject, body, reply_to on marketing_automation.activity
+create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
@@ -12002,10 +12038,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text)
+    utm text, utm_hosts text, preheader text, text text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -12911,7 +12947,7 @@ comment on function marketing_automation.mailer_next_due() is
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text)
+    utm text, utm_hosts text, preheader text, text text)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -14303,6 +14339,31 @@ comment on function marketing_automation_internal.mail_bodies(integer) is
     'API: private. The bodies of the mails of a scenario, by activity and language (empty: its own), and, as rows of the same mail, those of '
     'the snippets that they use';
 
+create or replace function marketing_automation_internal.mail_plain_texts(scenario_id integer)
+    returns table (id integer, language text, mail text, has_way_out boolean)
+language sql set search_path = pg_catalog, pg_temp as $$
+    select p.id, p.language, p.mail, exists (
+        select from (select p.text union all select s.body
+            from unnest(marketing_automation_internal.snippets_of_templates(array[p.text])) u (name)
+            join marketing_automation.snippet s on s.name = u.name) w (text)
+        where w.text ~ '\munsubscribe_url\M')
+    from (
+        select a.id, '' as language, a.name as mail, a.text from marketing_automation.activity a
+        where a.scenario_id = mail_plain_texts.scenario_id and a.text is not null
+        union all
+        select a.id, t.language, format('%s (%s)', a.name, t.language), t.text
+        from marketing_automation.activity_translation t
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mail_plain_texts.scenario_id
+        where t.text is not null) p
+    join marketing_automation.activity v on v.id = p.id and (v.action = 'send_email' or v.on_event = 'variant')
+    join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(v)
+    cross join lateral marketing_automation_internal.its_class(a) k
+    where k.honors_unsubscribe
+$$;
+comment on function marketing_automation_internal.mail_plain_texts(integer) is
+    'API: private. The texts of their own of the mails of a scenario, of classes that one unsubscribes from, by activity and language, and '
+    'whether they, or snippets in them, have a link to unsubscribe';
+
 create or replace function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
 language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
@@ -14312,11 +14373,15 @@ language sql set search_path = pg_catalog, pg_temp as $$
         cross join lateral marketing_automation_internal.its_class(a) k
         where k.honors_unsubscribe
         group by p.id, p.language, p.mail
-        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
+        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')
+        union all
+        select t.id, t.language, t.mail || ', its text'
+        from marketing_automation_internal.mail_plain_texts(mails_without_way_out.scenario_id) t
+        where not t.has_way_out) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
-    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has, of '
-    'classes that one unsubscribes from; null: none';
+    'API: private. Activities of a scenario, and translations, whose mails, or texts of their own, have no link to unsubscribe, nor a '
+    'snippet that has, of classes that one unsubscribes from; null: none';
 
 create or replace function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -14330,7 +14395,8 @@ begin
     mails := marketing_automation_internal.mails_without_way_out(scenario.id);
     if mails is not null then
         raise warning 'mails of scenario "%" have no link to unsubscribe: %', scenario.name, array_to_string(mails, ', ')
-            using hint = 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.';
+            using hint = format('Write <a href="unsubscribe">…</a> into the body%s. Of itself a mail offers it only in its headers.',
+                case when array_to_string(mails, ',') like '%, its text%' then ', {{ unsubscribe_url }} into the text' end);
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_no_way_out(marketing_automation.scenario) is
@@ -14644,7 +14710,8 @@ begin
             where t.activity_id = (m.activity).id and t.language = l.language)
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
-            'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.'
+            case when u.mail like '%, its text' then 'Write {{ unsubscribe_url }} into it, as who reads it sees nothing of the body.'
+                else 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.' end
         from unnest(marketing_automation_internal.mails_without_way_out(chosen.id)) u (mail)
         union all
         select 'warning', null, null, null, 'it has no activity: nobody enters', format(

@@ -32,8 +32,8 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to)
-                is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text) is distinct from
+                (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader, old.text))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -141,9 +141,11 @@ begin
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
-    if new.reply_to is not null and (tg_op = 'INSERT' or new.reply_to is distinct from old.reply_to) then
-        perform marketing_automation_internal.check_reply_to(format('activity "%s"', new.name), new.reply_to, scenario.language,
-            marketing_automation_internal.template_columns(model.relation, scenario.id));
+    if coalesce(new.reply_to, new.preheader, new.text) is not null then
+        perform marketing_automation_internal.check_parts(format('activity "%s"', new.name),
+            marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
+            case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
+            scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
@@ -221,12 +223,13 @@ begin
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
         where a.id = new.activity_id;
-        perform marketing_automation_internal.check_reply_to(format('translation of activity "%s" to %s', a.name, new.language),
-            new.reply_to, new.language, marketing_automation_internal.template_columns(m.relation, s.id))
+        perform marketing_automation_internal.check_parts(format('translation of activity "%s" to %s', a.name, new.language),
+            marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text), null, new.language,
+            marketing_automation_internal.template_columns(m.relation, s.id))
         from marketing_automation.activity a
         join marketing_automation.scenario s on s.id = a.scenario_id
         left join marketing_automation.model m on m.name = s.model
-        where a.id = new.activity_id and new.reply_to is not null;
+        where a.id = new.activity_id and coalesce(new.reply_to, new.preheader, new.text) is not null;
         perform marketing_automation_internal.check_sender(s, new.sender, format('translation of activity "%s" to %s', a.name, new.language))
         from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
         where a.id = new.activity_id and (tg_op = 'INSERT' or new.sender is distinct from old.sender);

@@ -249,7 +249,8 @@ begin
             where t.activity_id = (m.activity).id and t.language = l.language)
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
-            'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.'
+            case when u.mail like '%, its text' then 'Write {{ unsubscribe_url }} into it, as who reads it sees nothing of the body.'
+                else 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.' end
         from unnest(marketing_automation_internal.mails_without_way_out(chosen.id)) u (mail)
         union all
         select 'warning', null, null, null, 'it has no activity: nobody enters', format(

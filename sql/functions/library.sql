@@ -259,15 +259,15 @@ comment on function marketing_automation_internal.check_templates(text, text, te
     'API: private. Raises with part, line and column unless the templates, written in language, compile and use only what is there; '
     'warns of names that they ask about in vain. what: whose they are; columns: template_columns(), null: unknown';
 
-create function marketing_automation_internal.check_reply_to(what text, reply_to text, language text, columns jsonb) returns void
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_reply_to_wrapper';
-comment on function marketing_automation_internal.check_reply_to(text, text, text, jsonb) is
-    'API: private. Raises as check_templates() unless the template of mailboxes that replies go to compiles and may give some';
+create function marketing_automation_internal.check_part(what text, part text, template text, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_part_wrapper';
+comment on function marketing_automation_internal.check_part(text, text, text, text, jsonb) is
+    'API: private. Raises as check_templates() unless the template of one part compiles and may give such a part: reply_to, preheader, text';
 
-create function marketing_automation_internal.reply_to_fault(reply_to text, language text, columns jsonb) returns text
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'reply_to_fault_wrapper';
-comment on function marketing_automation_internal.reply_to_fault(text, text, jsonb) is
-    'API: private. As snippet_fault(), of the template of mailboxes that replies go to';
+create function marketing_automation_internal.part_fault(part text, template text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'part_fault_wrapper';
+comment on function marketing_automation_internal.part_fault(text, text, text, jsonb) is
+    'API: private. As snippet_fault(), of the template of one part';
 
 create function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
@@ -290,6 +290,11 @@ create function marketing_automation_internal.used_snippets(sender text, subject
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_snippets_wrapper';
 comment on function marketing_automation_internal.used_snippets(text, text, text) is
     'API: private. Names of the snippets that the templates use, and of those that these use, whether they exist or not';
+
+create function marketing_automation_internal.snippets_of_templates(texts text[]) returns text[]
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'snippets_of_templates_wrapper';
+comment on function marketing_automation_internal.snippets_of_templates(text[]) is
+    'API: private. As used_snippets(), of any number of templates';
 
 create function marketing_automation_internal.used_columns(texts text[]) returns text[]
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'used_columns_wrapper';

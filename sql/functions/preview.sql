@@ -158,6 +158,31 @@ comment on function marketing_automation_internal.mail_bodies(integer) is
     'API: private. The bodies of the mails of a scenario, by activity and language (empty: its own), and, as rows of the same mail, those of '
     'the snippets that they use';
 
+create function marketing_automation_internal.mail_plain_texts(scenario_id integer)
+    returns table (id integer, language text, mail text, has_way_out boolean)
+language sql set search_path = pg_catalog, pg_temp as $$
+    select p.id, p.language, p.mail, exists (
+        select from (select p.text union all select s.body
+            from unnest(marketing_automation_internal.snippets_of_templates(array[p.text])) u (name)
+            join marketing_automation.snippet s on s.name = u.name) w (text)
+        where w.text ~ '\munsubscribe_url\M')
+    from (
+        select a.id, '' as language, a.name as mail, a.text from marketing_automation.activity a
+        where a.scenario_id = mail_plain_texts.scenario_id and a.text is not null
+        union all
+        select a.id, t.language, format('%s (%s)', a.name, t.language), t.text
+        from marketing_automation.activity_translation t
+        join marketing_automation.activity a on a.id = t.activity_id and a.scenario_id = mail_plain_texts.scenario_id
+        where t.text is not null) p
+    join marketing_automation.activity v on v.id = p.id and (v.action = 'send_email' or v.on_event = 'variant')
+    join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(v)
+    cross join lateral marketing_automation_internal.its_class(a) k
+    where k.honors_unsubscribe
+$$;
+comment on function marketing_automation_internal.mail_plain_texts(integer) is
+    'API: private. The texts of their own of the mails of a scenario, of classes that one unsubscribes from, by activity and language, and '
+    'whether they, or snippets in them, have a link to unsubscribe';
+
 create function marketing_automation_internal.mails_without_way_out(scenario_id integer) returns text[]
 language sql set search_path = pg_catalog, pg_temp as $$
     select array_agg(m.mail order by m.id, m.language) from (
@@ -167,11 +192,15 @@ language sql set search_path = pg_catalog, pg_temp as $$
         cross join lateral marketing_automation_internal.its_class(a) k
         where k.honors_unsubscribe
         group by p.id, p.language, p.mail
-        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')) m
+        having not bool_or(p.body ~* 'href\s*=\s*["'']?\s*unsubscribe\s*[|"''> ]' or p.body ~ '\munsubscribe_url\M')
+        union all
+        select t.id, t.language, t.mail || ', its text'
+        from marketing_automation_internal.mail_plain_texts(mails_without_way_out.scenario_id) t
+        where not t.has_way_out) m
 $$;
 comment on function marketing_automation_internal.mails_without_way_out(integer) is
-    'API: private. Activities of a scenario, and translations, whose mails have no link to unsubscribe, nor a snippet that has, of '
-    'classes that one unsubscribes from; null: none';
+    'API: private. Activities of a scenario, and translations, whose mails, or texts of their own, have no link to unsubscribe, nor a '
+    'snippet that has, of classes that one unsubscribes from; null: none';
 
 create function marketing_automation_internal.warn_of_no_way_out(scenario marketing_automation.scenario) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -185,7 +214,8 @@ begin
     mails := marketing_automation_internal.mails_without_way_out(scenario.id);
     if mails is not null then
         raise warning 'mails of scenario "%" have no link to unsubscribe: %', scenario.name, array_to_string(mails, ', ')
-            using hint = 'Write <a href="unsubscribe">…</a> into the body. Of itself a mail offers it only in its headers.';
+            using hint = format('Write <a href="unsubscribe">…</a> into the body%s. Of itself a mail offers it only in its headers.',
+                case when array_to_string(mails, ',') like '%, its text%' then ', {{ unsubscribe_url }} into the text' end);
     end if;
 end $$;
 comment on function marketing_automation_internal.warn_of_no_way_out(marketing_automation.scenario) is

@@ -31,32 +31,42 @@ comment on function marketing_automation_internal.template_columns(regclass, int
     'API: private. The names that templates of a scenario find in a row of the relation: its columns, and what is within those; '
     'under an empty name the activities that call, if any does; null when the relation does not exist';
 
+create function marketing_automation_internal.further_parts(reply_to text, preheader text, text text) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    select jsonb_strip_nulls(jsonb_build_object('reply_to', reply_to, 'preheader', preheader, 'text', text))
+$$;
+comment on function marketing_automation_internal.further_parts(text, text, text) is
+    'API: private. The templates of a mail that few mails have, by the names of their columns';
+
+create function marketing_automation_internal.check_parts(what text, parts jsonb, known jsonb, language text, columns jsonb) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.check_part(what, p.key, p.value, language, columns)
+    from jsonb_each_text(parts) p where p.value is distinct from known ->> p.key;
+end $$;
+comment on function marketing_automation_internal.check_parts(text, jsonb, jsonb, text, jsonb) is
+    'API: private. check_part() for each of further_parts() that is not as it is known to be';
+
 create function marketing_automation_internal.template_user() returns table (
     activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
-    reply_to text)
+    parts jsonb, texts text[])
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
-        a.reply_to
+        marketing_automation_internal.further_parts(a.reply_to, a.preheader, a.text),
+        array[a.sender, a.subject, a.body, a.reply_to, a.preheader, a.text]
     from marketing_automation.activity a
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
     union all
     select a.id, format('translation of activity "%s" of scenario "%s" to %s', a.name, s.name, t.language), t.language, t.sender, t.subject,
-        t.body, m.relation, s.id, t.reply_to
+        t.body, m.relation, s.id, marketing_automation_internal.further_parts(t.reply_to, t.preheader, t.text),
+        array[t.sender, t.subject, t.body, t.reply_to, t.preheader, t.text]
     from marketing_automation.activity_translation t
     join marketing_automation.activity a on a.id = t.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     left join marketing_automation.model m on m.name = s.model
 $$;
 comment on function marketing_automation_internal.template_user() is 'API: private. All that may use snippets';
-
-create function marketing_automation_internal.snippets_of_templates(sender text, subject text, body text, reply_to text) returns text[]
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select marketing_automation_internal.used_snippets(sender, subject, body)
-        || case when reply_to is not null then marketing_automation_internal.used_snippets(reply_to, null, null) else '{}' end
-$$;
-comment on function marketing_automation_internal.snippets_of_templates(text, text, text, text) is
-    'API: private. used_snippets() of all templates of a mail';
 
 create function marketing_automation_internal.snippet_number() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -84,10 +94,11 @@ begin
     select string_agg(format('%s: %s', u.what, u.fault), E'\n' order by u.what) into faults
     from (
         select t.what, coalesce(marketing_automation_internal.snippet_fault(t.sender, t.subject, t.body, t.language, c.columns),
-            case when t.reply_to is not null then marketing_automation_internal.reply_to_fault(t.reply_to, t.language, c.columns) end) as fault
+            (select min(f.fault) from jsonb_each_text(t.parts) p
+                cross join lateral marketing_automation_internal.part_fault(p.key, p.value, t.language, c.columns) f (fault))) as fault
         from marketing_automation_internal.template_user() t
         cross join lateral (select marketing_automation_internal.template_columns(t.relation, t.scenario_id) as columns offset 0) c
-        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names
         union all
         select distinct format('snippet "%s"', s.name), marketing_automation_internal.snippet_fault(null, null, s.body, s.language, null)
         from marketing_automation.snippet s
@@ -101,7 +112,7 @@ begin
     end if;
     perform marketing_automation_internal.complete_contexts(array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.snippets_of_templates(t.sender, t.subject, t.body, t.reply_to) && names));
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names));
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is

@@ -218,6 +218,8 @@ create table marketing_automation.activity (
     at text,
     call text,
     reply_to text,
+    preheader text,
+    text text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -256,6 +258,11 @@ comment on column marketing_automation.activity.call is
 comment on column marketing_automation.activity.sender is 'Template of the From mailbox; null: marketing_automation.email_from';
 comment on column marketing_automation.activity.reply_to is
     'Template of the mailboxes that replies go to, commas between several; null, or where it gives none: to the sender';
+comment on column marketing_automation.activity.preheader is
+    'Template of a line that mail programs show beside the subject, and not in the mail; not HTML. It goes with the body: see text';
+comment on column marketing_automation.activity.text is
+    'Template of the plain-text alternative, not HTML; null: it is made from the body, with which it goes: a translation or a variant that has '
+    'a body of its own has a text of its own, or none';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
 comment on column marketing_automation.activity.expires_after is
@@ -296,8 +303,10 @@ create table marketing_automation.activity_translation (
     subject text,
     body text,
     reply_to text,
+    preheader text,
+    text text,
     primary key (activity_id, language),
-    constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to) is not null)
+    constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to, preheader, text) is not null)
 );
 comment on table marketing_automation.activity_translation is
     'API: public. Templates of an activity in another language; what is null falls back, part by part: fr_CA, fr, the activity';

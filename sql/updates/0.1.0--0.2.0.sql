@@ -1036,3 +1036,15 @@ comment on column marketing_automation.scenario.utm is
     'that a link has; null: links lead where they are written';
 comment on column marketing_automation.scenario.utm_hosts is
     'Hosts, with commas or spaces between them, whose links get utm, each with those below it';
+-- Text beside the subject, and a text part of its own.
+alter table marketing_automation.activity add column preheader text, add column text text;
+comment on column marketing_automation.activity.preheader is
+    'Template of a line that mail programs show beside the subject, and not in the mail; not HTML. It goes with the body: see text';
+comment on column marketing_automation.activity.text is
+    'Template of the plain-text alternative, not HTML; null: it is made from the body, with which it goes: a translation or a variant that has '
+    'a body of its own has a text of its own, or none';
+alter table marketing_automation.activity_translation
+    add column preheader text,
+    add column text text,
+    drop constraint activity_translation_translates,
+    add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to, preheader, text) is not null);

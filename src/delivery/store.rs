@@ -88,6 +88,8 @@ pub struct TemplateRow {
     pub subject: Option<String>,
     pub body: Option<String>,
     pub reply_to: Option<String>,
+    pub preheader: Option<String>,
+    pub text: Option<String>,
     /// What the links of its mails get, and the hosts that get it.
     pub utm: Option<String>,
     pub utm_hosts: Option<String>,

@@ -50,6 +50,8 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
             reply_to: row.reply_to,
             subject: row.subject,
             body: row.body,
+            preheader: row.preheader,
+            text: row.text,
         };
         translations.add(&row.language, texts);
         if let (Some(utm), Some(hosts)) = (row.utm, row.utm_hosts) {

@@ -45,7 +45,7 @@ pub(super) const HINTS: [(&str, &str); 41] = [
     ("activity_translation_language_check", LANGUAGE),
     (
         "activity_translation_translates",
-        "A translation has a sender, a reply_to, a subject or a body.",
+        "A translation has a sender, a reply_to, a subject, a body, a preheader or a text.",
     ),
     ("snippet_language_check", LANGUAGE),
     (

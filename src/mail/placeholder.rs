@@ -201,6 +201,11 @@ impl Links {
         }
     }
 
+    /// Gives the placeholder of a tracked link to the URL.
+    pub(crate) fn placeholder(&mut self, url: &str) -> String {
+        Target::Link(self.intern(url)).placeholder()
+    }
+
     /// What the links from now on get.
     pub(crate) fn set_campaign(&mut self, campaign: Campaign) {
         self.campaign = Some(campaign);

@@ -33,7 +33,7 @@ pub struct Assembled {
     pub reply_to: Option<String>,
     pub subject: String,
     pub html: String,
-    /// The plain-text alternative, derived from the HTML.
+    /// The plain-text alternative, of a template of its own or derived from the HTML.
     pub text: String,
 }
 

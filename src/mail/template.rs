@@ -24,6 +24,7 @@ mod operators;
 mod page;
 mod printf;
 mod remarks;
+mod render;
 mod scan;
 mod snippets;
 mod source_map;
@@ -53,14 +54,14 @@ pub use utm::check_campaign;
 
 use crate::mail::campaign::Hosts;
 use crate::mail::locale::{self, Locale};
-use crate::mail::message::is_forbidden_in_header;
 use crate::mail::placeholder::Links;
 use crate::mail::rendered::Rendered;
-use crate::mail::{mjml, plain_text, rewrite, tracking_pixel};
+use crate::mail::{mjml, plain_text, preheader, rewrite, text_links, tracking_pixel};
 use columns::RESULTS;
 use environment::Scope;
-use limits::{Limited, MAX_HEADER_BYTES, check_context, too_long};
+use limits::{check_context, too_long};
 use methods::Methods;
+use render::{one_line, render_part};
 use rewrite::Replaced;
 use source_map::SourceMap;
 
@@ -294,13 +295,22 @@ impl MailTemplate {
             .filter(|list| !list.chars().all(|c| c == ',' || c.is_whitespace()));
         let subject = header(Part::Subject)?.unwrap_or_default();
         let body = render(Part::Body)?.unwrap_or_default();
+        let preheader = header(Part::Preheader)?;
+        let own_text = render(Part::Text)?.filter(|text| !text.trim().is_empty());
         let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = match &self.links {
             Some(known) => rewrite::track_marked(&body, known, &mut links)
                 .map_err(|message| TemplateError::new(Part::Body, message))?,
             None => html_of(body, &mut links)?,
         };
-        let text = plain_text::from_html(&html);
+        let text = match own_text {
+            Some(text) => text_links::track(&text, &mut links),
+            None => plain_text::from_html(&html),
+        };
+        let html = match preheader {
+            Some(preheader) => preheader::insert(html, &preheader),
+            None => html,
+        };
         let html = tracking_pixel::insert_open_image(html);
         Ok(Rendered {
             sender,
@@ -345,43 +355,6 @@ fn html_of(body: String, links: &mut Links) -> Result<String, TemplateError> {
 /// Whether a template gives the same for every row.
 pub(crate) fn is_constant(source: &str) -> bool {
     !["{{", "{%", "{#"].iter().any(|tag| source.contains(tag))
-}
-
-/// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.
-fn render_part(
-    environment: &Environment<'static>,
-    part: Part,
-    context: &Value,
-    place: impl Fn(Option<&str>, usize) -> Option<(u32, u32)>,
-) -> Result<String, TemplateError> {
-    let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
-    let template = environment.get_template(part.name()).map_err(wrong)?;
-    let mut output = Limited::new(Vec::new(), MAX_OUTPUT_BYTES);
-    let rendered = template
-        .render_captured_to(context.clone(), &mut output)
-        .map(drop);
-    if output.is_full() {
-        return Err(too_long(part, MAX_OUTPUT_BYTES));
-    }
-    rendered.map_err(wrong)?;
-    String::from_utf8(output.into_inner())
-        .map(css_comment::restore)
-        .map_err(|error| TemplateError::new(part, error.to_string()))
-}
-
-/// Makes one line of the result of a template that becomes a header, as authors break long templates into lines, and rows
-/// hold what a header may not (RFC 5322, section 2.2): such characters become a space.
-fn one_line(part: Part, text: String) -> Result<String, TemplateError> {
-    let text = text.trim_matches(|c: char| c == ' ' || is_forbidden_in_header(c));
-    let text = text
-        .split(is_forbidden_in_header)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
-    match text.len() > MAX_HEADER_BYTES {
-        true => Err(too_long(part, MAX_HEADER_BYTES)),
-        false => Ok(text),
-    }
 }
 
 #[cfg(test)]

@@ -147,7 +147,7 @@ impl Store for PostgresStore {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
             let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
-                 message_class, bulk_headers, reply_to, utm, utm_hosts \
+                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -168,6 +168,8 @@ impl Store for PostgresStore {
                     reply_to: row.try_get(11)?,
                     utm: row.try_get(12)?,
                     utm_hosts: row.try_get(13)?,
+                    preheader: row.try_get(14)?,
+                    text: row.try_get(15)?,
                 })
             });
             rows.collect()

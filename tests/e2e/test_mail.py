@@ -13,7 +13,7 @@ BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
     reply_to = "{{ record.name }} <{{ party.email }}>, help@example.org"
-    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to)
+    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to, preheader="Pour {{ record.name }}")
     shop.query("update marketing_automation.scenario set utm = 'utm_source={{ scenario.name }}', utm_hosts = 'shop.example'")
     shop.tick()
     mail = sink.wait_for(1)[0]
@@ -28,12 +28,26 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert re.fullmatch(r"<http://127\.0\.0\.1:\d+/u/[\w-]+>", message["List-Unsubscribe"])
     assert message.get_content_type() == "multipart/alternative"
+    assert re.search(r"<body><div style=.display:none[^>]*>Pour Zoë", mail.html) and "Pour" not in mail.text
     assert "Bonjour Zoë" in mail.text and re.search(r"one <http://127\.0\.0\.1:\d+/c/[\w-]+>", mail.text)
     assert not re.search(r"<(?!http|mailto:)", mail.text)
     assert len(links(mail)) == 2 and "https://shop.example/a" not in mail.html
     urls = shop.query("select url from marketing_automation.link order by url")
     assert urls == [("https://shop.example/a?utm_source=welcome",), ("https://shop.example/b?x=1&y=2&utm_source=welcome",)]
     assert 'href="mailto:help@example.org"' in mail.html and 'href="#top"' in mail.html
+
+
+def test_links_of_a_text_of_its_own_are_those_of_the_html(shop, sink):
+    shop.customers("Zoë", email="zoe@example.org")
+    shop.scenario(body=BODY, text="Bonjour {{ record.name }} : https://shop.example/a, https://shop.example/c.\n{{ unsubscribe_url }}")
+    shop.tick()
+    mail = sink.wait_for(1)[0]
+    url = r"http://127\.0\.0\.1:\d+/"
+    found = re.fullmatch(rf"Bonjour Zoë : ({url}c/[\w-]+), {url}c/[\w-]+\.\s+({url}u/[\w-]+)\s*", mail.text)
+    assert found, mail.text
+    assert found[1] == links(mail)[0] and found[2] == unsubscribe_url(mail)
+    urls = shop.query("select url from marketing_automation.link order by url")
+    assert urls == [("https://shop.example/a",), ("https://shop.example/b?x=1&y=2",), ("https://shop.example/c",)]
 
 
 def test_each_recipient_is_written_to_in_their_language(shop, sink):

@@ -23,7 +23,14 @@ pub fn bytes_stay(html: &str) {
     {
         return;
     }
-    let sources = [None, None, Some(source("Hello")), Some(source(html))];
+    let sources = [
+        None,
+        None,
+        Some(source("Hello")),
+        Some(source(html)),
+        None,
+        None,
+    ];
     let Ok(template) = MailTemplate::compile(sources, None, &Snippets::default()) else {
         return;
     };

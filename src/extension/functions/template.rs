@@ -120,13 +120,6 @@ fn texts(sender: Option<&str>, subject: Option<&str>, body: Option<&str>) -> Tex
     }
 }
 
-fn reply_to_alone(reply_to: &str) -> Texts {
-    Texts {
-        reply_to: Some(reply_to.to_owned()),
-        ..Texts::default()
-    }
-}
-
 fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
     columns.map(|columns| Names::new(&columns.0))
 }
@@ -212,16 +205,24 @@ fn check_templates(
     Ok(())
 }
 
-/// Raises as [`check_templates`] unless the template of mailboxes for replies compiles and may give some.
+/// The part of a column.
+fn part(column: &str) -> Part {
+    Part::of_column(column).unwrap_or_else(|| error!("templates have no part {column:?}"))
+}
+
+/// Raises as [`check_templates`] unless the template of one part compiles and may give what the part is.
 #[pg_extern(sql = false)]
-fn check_reply_to(
+fn check_part(
     what: &str,
-    reply_to: &str,
+    column: &str,
+    text: &str,
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<(), spi::Error> {
-    if template::is_constant(reply_to)
-        && let Err(error) = message::check_reply_to(reply_to)
+    let part = part(column);
+    if part == Part::ReplyTo
+        && template::is_constant(text)
+        && let Err(error) = message::check_reply_to(text)
     {
         report(
             PgLogLevel::ERROR,
@@ -234,14 +235,14 @@ fn check_reply_to(
         );
     }
     let checked = template::check(
-        &reply_to_alone(reply_to),
+        &Texts::only(part, text),
         language,
         &snippets()?,
         names(columns).as_ref(),
     );
     let what = format!("template of {what}");
     judge(&what, checked);
-    warn(&what, template::remarks(Part::ReplyTo, None, reply_to));
+    warn(&what, template::remarks(part, None, text));
     Ok(())
 }
 
@@ -323,14 +324,15 @@ fn snippet_fault(
     fault_of(&texts(sender, subject, body), language, columns)
 }
 
-/// What is wrong with a template of mailboxes for replies because of the snippets that it uses.
+/// What is wrong with the template of one part because of the snippets that it uses.
 #[pg_extern(sql = false)]
-fn reply_to_fault(
-    reply_to: &str,
+fn part_fault(
+    column: &str,
+    text: &str,
     language: &str,
     columns: Option<pgrx::JsonB>,
 ) -> Result<Option<String>, spi::Error> {
-    fault_of(&reply_to_alone(reply_to), language, columns)
+    fault_of(&Texts::only(part(column), text), language, columns)
 }
 
 fn fault_of(
@@ -359,6 +361,12 @@ fn used_snippets(
 ) -> Result<Vec<String>, spi::Error> {
     let sources = [sender, subject, body];
     Ok(snippets()?.names_in(sources.into_iter().flatten()))
+}
+
+/// As [`used_snippets`], of any number of templates.
+#[pg_extern(sql = false)]
+fn snippets_of_templates(texts: Vec<Option<String>>) -> Result<Vec<String>, spi::Error> {
+    Ok(snippets()?.names_in(texts.iter().flatten().map(String::as_str)))
 }
 
 /// The columns of the record that templates, and snippets in them, read; None: they may read any.

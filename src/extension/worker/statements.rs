@@ -61,7 +61,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
         client
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
-                        reply_to, utm, utm_hosts
+                        reply_to, utm, utm_hosts, preheader, text
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -84,6 +84,8 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     reply_to: row.get(12)?,
                     utm: row.get(13)?,
                     utm_hosts: row.get(14)?,
+                    preheader: row.get(15)?,
+                    text: row.get(16)?,
                 })
             })
             .collect()

@@ -12,13 +12,29 @@ pub enum Part {
     ReplyTo,
     Subject,
     Body,
+    /// What mail programs show beside the subject.
+    Preheader,
+    /// The plain-text alternative, where it is not made from the body.
+    Text,
     /// What its links get: of the scenario.
     Utm,
 }
 
 impl Part {
     /// All parts that an activity has, each at the index `part as usize`.
-    pub const ALL: [Part; 4] = [Part::Sender, Part::ReplyTo, Part::Subject, Part::Body];
+    pub const ALL: [Part; 6] = [
+        Part::Sender,
+        Part::ReplyTo,
+        Part::Subject,
+        Part::Body,
+        Part::Preheader,
+        Part::Text,
+    ];
+
+    /// Gives the part of a column; None: it is of none.
+    pub fn of_column(name: &str) -> Option<Part> {
+        Part::ALL.into_iter().find(|part| part.name() == name)
+    }
 
     /// The name of its column, and of its template.
     pub fn name(self) -> &'static str {
@@ -27,6 +43,8 @@ impl Part {
             Part::ReplyTo => "reply_to",
             Part::Subject => "subject",
             Part::Body => "body",
+            Part::Preheader => "preheader",
+            Part::Text => "text",
             Part::Utm => "utm",
         }
     }

@@ -12,6 +12,7 @@ mod jinja2;
 mod links;
 mod null;
 mod numbers;
+mod own_text;
 mod snippets;
 mod translations;
 
@@ -59,6 +60,8 @@ fn compile(sender: Option<&str>, subject: &str, body: &str) -> Result<MailTempla
         None,
         Some(source(subject)),
         Some(source(body)),
+        None,
+        None,
     ];
     MailTemplate::compile(sources, None, &Snippets::default())
 }

@@ -16,15 +16,35 @@ pub struct Texts {
     pub reply_to: Option<String>,
     pub subject: Option<String>,
     pub body: Option<String>,
+    pub preheader: Option<String>,
+    pub text: Option<String>,
 }
 
 impl Texts {
+    /// Gives those of a mail that has this part alone.
+    pub fn only(part: Part, text: &str) -> Texts {
+        let mut texts = Texts::default();
+        let place = match part {
+            Part::Sender => &mut texts.sender,
+            Part::ReplyTo => &mut texts.reply_to,
+            Part::Subject => &mut texts.subject,
+            Part::Body => &mut texts.body,
+            Part::Preheader => &mut texts.preheader,
+            Part::Text => &mut texts.text,
+            Part::Utm => return texts,
+        };
+        *place = Some(text.to_owned());
+        texts
+    }
+
     fn part(&self, part: Part) -> Option<&str> {
         match part {
             Part::Sender => self.sender.as_deref(),
             Part::ReplyTo => self.reply_to.as_deref(),
             Part::Subject => self.subject.as_deref(),
             Part::Body => self.body.as_deref(),
+            Part::Preheader => self.preheader.as_deref(),
+            Part::Text => self.text.as_deref(),
             Part::Utm => None,
         }
     }
@@ -37,8 +57,8 @@ pub struct Translations {
     language: String,
     /// By normalised language tag; "" is the activity's own.
     texts: HashMap<String, Texts>,
-    /// Whether any of them has one.
-    has_reply_to: bool,
+    /// By part, whether any of them has it.
+    has: [bool; Part::ALL.len()],
     snippets: Arc<Snippets>,
     campaign: Option<CampaignSource>,
 }
@@ -57,7 +77,7 @@ impl Translations {
         Translations {
             language: language.to_owned(),
             texts: HashMap::new(),
-            has_reply_to: false,
+            has: Default::default(),
             snippets,
             campaign: None,
         }
@@ -74,20 +94,27 @@ impl Translations {
 
     /// Adds texts; an empty language makes them the activity's own.
     pub fn add(&mut self, language: &str, texts: Texts) {
-        self.has_reply_to |= texts.reply_to.is_some();
+        for part in Part::ALL {
+            self.has[part as usize] |= texts.part(part).is_some();
+        }
         self.texts.insert(normalized(language), texts);
     }
 
-    /// Chooses each part by itself: the recipient's language, what it falls back to, at last the activity's own. Snippets
-    /// are in the language of the part that uses them, in the recipient's variant of it.
+    /// Chooses each part by itself: the recipient's language, what it falls back to, at last the activity's own. Preheader and
+    /// text go with their body: one of a language to which the body has not fallen back is not taken. Snippets are in the
+    /// language of the part that uses them, in the recipient's variant of it.
     pub fn choose(&self, recipient: &str) -> Choice {
         let recipient = normalized(recipient);
         let parts = Part::ALL.map(|part| {
-            if part == Part::ReplyTo && !self.has_reply_to {
+            if !self.has[part as usize] {
                 return Default::default();
             }
+            let goes_with_body = matches!(part, Part::Preheader | Part::Text);
             let tag = fallbacks(&recipient)
-                .find(|tag| self.text(part, tag).is_some())
+                .find(|tag| {
+                    self.text(part, tag).is_some()
+                        || goes_with_body && self.text(Part::Body, tag).is_some()
+                })
                 .unwrap_or_default();
             let variant = normalized(for_text(&recipient, self.language_of(tag)));
             (tag.to_owned(), self.snippets.nearest(&variant))

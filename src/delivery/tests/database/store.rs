@@ -111,6 +111,8 @@ impl Store for Database {
             subject: Some("News".to_owned()),
             body: Some("<p><a href=\"https://shop.example/\">Shop</a></p>".to_owned()),
             reply_to: None,
+            preheader: None,
+            text: None,
             utm: None,
             utm_hosts: None,
         };

@@ -33,7 +33,14 @@ fn compile_with_footer(body: &str) -> MailTemplate {
         snippets: "",
     };
     MailTemplate::compile(
-        [None, None, Some(source("s")), Some(source(body))],
+        [
+            None,
+            None,
+            Some(source("s")),
+            Some(source(body)),
+            None,
+            None,
+        ],
         None,
         &snippets,
     )
