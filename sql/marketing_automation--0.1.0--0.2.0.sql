@@ -1084,6 +1084,10 @@ alter table marketing_automation.activity_translation
     add column text text,
     drop constraint activity_translation_translates,
     add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to, preheader, text) is not null);
+-- Headers of an author's own.
+alter table marketing_automation.activity add column headers jsonb;
+comment on column marketing_automation.activity.headers is
+    'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1502,6 +1506,11 @@ create or replace function marketing_automation_internal.part_fault(part text, t
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'part_fault_wrapper';
 comment on function marketing_automation_internal.part_fault(text, text, text, jsonb) is
     'API: private. As snippet_fault(), of the template of one part';
+
+create or replace function marketing_automation_internal.check_headers(what text, headers jsonb, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_headers_wrapper';
+comment on function marketing_automation_internal.check_headers(text, jsonb, text, jsonb) is
+    'API: private. Raises as check_templates() unless headers is an object of templates whose names are of headers that an author may add';
 
 create or replace function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
@@ -4982,21 +4991,22 @@ begin
             activity.send_window, activity.message_class, activity.branch_by, activity.metric, activity.decide_after) > 0 then
         raise exception 'variant "%" of the mail of "%" says when it is sent', activity.name, parent.name using errcode = 'check_violation',
             detail = 'That, to whom and what is measured is the same for all variants.',
-            hint = 'It has a sender, a reply_to, a subject, and a body with preheader and text, of which what is null is as in the mail; the rest belongs to its parent.';
+            hint = 'It has a sender, a reply_to, headers, a subject, and a body with preheader and text, of which what is null is as in the mail; the rest belongs to its parent.';
     end if;
 end $$;
 comment on function marketing_automation_internal.check_variant(marketing_automation.activity, marketing_automation.activity) is
     'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
 
 create or replace function marketing_automation_internal.template_texts(of_activity integer)
-    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text)
+    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text, headers jsonb)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
         select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
             coalesce(a.reply_to, p.reply_to),
             -- They go with the body.
-            coalesce(a.preheader, case when a.body is null then p.preheader end), coalesce(a.text, case when a.body is null then p.text end)
+            coalesce(a.preheader, case when a.body is null then p.preheader end), coalesce(a.text, case when a.body is null then p.text end),
+            coalesce(a.headers, p.headers)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         where a.id = of_activity
         union all
@@ -5005,7 +5015,8 @@ begin
             coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end),
             coalesce(t.reply_to, case when a.reply_to is null then u.reply_to end),
             coalesce(t.preheader, case when coalesce(a.preheader, a.body, t.body) is null then u.preheader end),
-            coalesce(t.text, case when coalesce(a.text, a.body, t.body) is null then u.text end)
+            coalesce(t.text, case when coalesce(a.text, a.body, t.body) is null then u.text end),
+            null::jsonb
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         cross join lateral (
             select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l
@@ -5116,8 +5127,9 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text) is distinct from
-                (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader, old.text))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
+                new.headers) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -5230,6 +5242,10 @@ begin
             marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
             case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
             scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
+    end if;
+    if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
+        perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,
+            marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));
@@ -6034,7 +6050,8 @@ create or replace function marketing_automation.add_activity(
     expires_after interval default null, at_time time default null, send_window text default null, message_class text default null,
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
-    call text default null, reply_to text default null, preheader text default null, text text default null
+    call text default null, reply_to text default null, preheader text default null, text text default null,
+    headers jsonb default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -6061,18 +6078,18 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text, 'headers', headers))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to, preheader, text)
+        wait_until, call, reply_to, preheader, text, headers)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
-            add_activity.reply_to, add_activity.preheader, add_activity.text)
+            add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -6088,7 +6105,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text, text, text) is
+    boolean, text, text, text, text, jsonb) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -6098,7 +6115,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'that name becomes what these arguments say, defaults included, and keeps its translations; what its records forbid to change is an '
     'error; call: SQL expression over self that it runs with the right to write, with action => call; reply_to: template '
     'of the mailboxes that replies to its mail go to, commas between several, null: to the sender; preheader: template of what mail programs '
-    'show beside the subject; text: that of the plain-text alternative, null: it is made from the body';
+    'show beside the subject; text: that of the plain-text alternative, null: it is made from the body; '
+    'headers: names and templates of headers to add';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6288,7 +6306,9 @@ begin
         select array(
             select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
             cross join lateral marketing_automation_internal.template_texts(u.id) t
-            cross join lateral (values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)) p (text)
+            cross join lateral (
+                values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)
+                union all select h.value from jsonb_each_text(t.headers) h) p (text)
             where p.text is not null));
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
@@ -6480,7 +6500,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text on marketing_automation.activity
+create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
@@ -12038,10 +12058,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -12947,7 +12967,7 @@ comment on function marketing_automation.mailer_next_due() is
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t

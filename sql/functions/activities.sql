@@ -32,8 +32,9 @@ begin
         end if;
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
-            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text) is distinct from
-                (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader, old.text))::integer;
+            + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
+                new.headers) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -146,6 +147,10 @@ begin
             marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
             case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
             scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
+    end if;
+    if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
+        perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,
+            marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
     if tg_op = 'INSERT' or new.sender is distinct from old.sender then
         perform marketing_automation_internal.check_sender(scenario, new.sender, format('activity "%s"', new.name));

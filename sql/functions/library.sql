@@ -269,6 +269,11 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.part_fault(text, text, text, jsonb) is
     'API: private. As snippet_fault(), of the template of one part';
 
+create function marketing_automation_internal.check_headers(what text, headers jsonb, language text, columns jsonb) returns void
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_headers_wrapper';
+comment on function marketing_automation_internal.check_headers(text, jsonb, text, jsonb) is
+    'API: private. Raises as check_templates() unless headers is an object of templates whose names are of headers that an author may add';
+
 create function marketing_automation_internal.check_campaign(what text, utm text, hosts text, language text) returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_campaign_wrapper';
 comment on function marketing_automation_internal.check_campaign(text, text, text, text) is

@@ -9,7 +9,9 @@ begin
         select array(
             select p.text from (select activity.id union all select v.id from marketing_automation_internal.variants(activity.id) v) u
             cross join lateral marketing_automation_internal.template_texts(u.id) t
-            cross join lateral (values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)) p (text)
+            cross join lateral (
+                values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)
+                union all select h.value from jsonb_each_text(t.headers) h) p (text)
             where p.text is not null));
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
@@ -201,7 +203,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text on marketing_automation.activity
+create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create trigger columns after insert or update on marketing_automation.activity_translation

@@ -75,21 +75,22 @@ begin
             activity.send_window, activity.message_class, activity.branch_by, activity.metric, activity.decide_after) > 0 then
         raise exception 'variant "%" of the mail of "%" says when it is sent', activity.name, parent.name using errcode = 'check_violation',
             detail = 'That, to whom and what is measured is the same for all variants.',
-            hint = 'It has a sender, a reply_to, a subject, and a body with preheader and text, of which what is null is as in the mail; the rest belongs to its parent.';
+            hint = 'It has a sender, a reply_to, headers, a subject, and a body with preheader and text, of which what is null is as in the mail; the rest belongs to its parent.';
     end if;
 end $$;
 comment on function marketing_automation_internal.check_variant(marketing_automation.activity, marketing_automation.activity) is
     'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
 
 create function marketing_automation_internal.template_texts(of_activity integer)
-    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text)
+    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text, headers jsonb)
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
         select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
             coalesce(a.reply_to, p.reply_to),
             -- They go with the body.
-            coalesce(a.preheader, case when a.body is null then p.preheader end), coalesce(a.text, case when a.body is null then p.text end)
+            coalesce(a.preheader, case when a.body is null then p.preheader end), coalesce(a.text, case when a.body is null then p.text end),
+            coalesce(a.headers, p.headers)
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         where a.id = of_activity
         union all
@@ -98,7 +99,8 @@ begin
             coalesce(t.subject, case when a.subject is null then u.subject end), coalesce(t.body, case when a.body is null then u.body end),
             coalesce(t.reply_to, case when a.reply_to is null then u.reply_to end),
             coalesce(t.preheader, case when coalesce(a.preheader, a.body, t.body) is null then u.preheader end),
-            coalesce(t.text, case when coalesce(a.text, a.body, t.body) is null then u.text end)
+            coalesce(t.text, case when coalesce(a.text, a.body, t.body) is null then u.text end),
+            null::jsonb
         from marketing_automation.activity a left join marketing_automation.activity p on a.on_event = 'variant' and p.id = a.parent_id
         cross join lateral (
             select distinct o.language from marketing_automation.activity_translation o where o.activity_id in (a.id, p.id)) l

@@ -220,6 +220,7 @@ create table marketing_automation.activity (
     reply_to text,
     preheader text,
     text text,
+    headers jsonb,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -263,6 +264,8 @@ comment on column marketing_automation.activity.preheader is
 comment on column marketing_automation.activity.text is
     'Template of the plain-text alternative, not HTML; null: it is made from the body, with which it goes: a translation or a variant that has '
     'a body of its own has a text of its own, or none';
+comment on column marketing_automation.activity.headers is
+    'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
 comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
 comment on column marketing_automation.activity.expires_after is

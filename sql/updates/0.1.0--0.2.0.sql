@@ -1048,3 +1048,7 @@ alter table marketing_automation.activity_translation
     add column text text,
     drop constraint activity_translation_translates,
     add constraint activity_translation_translates check (coalesce(sender, subject, body, reply_to, preheader, text) is not null);
+-- Headers of an author's own.
+alter table marketing_automation.activity add column headers jsonb;
+comment on column marketing_automation.activity.headers is
+    'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';

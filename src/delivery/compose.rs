@@ -142,6 +142,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             &compiled.class.name,
             &settings.feedback_sender,
         )),
+        headers: &assembled.headers,
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
     if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {

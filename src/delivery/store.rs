@@ -90,6 +90,8 @@ pub struct TemplateRow {
     pub reply_to: Option<String>,
     pub preheader: Option<String>,
     pub text: Option<String>,
+    /// An object of names and templates.
+    pub headers: Option<String>,
     /// What the links of its mails get, and the hosts that get it.
     pub utm: Option<String>,
     pub utm_hosts: Option<String>,

@@ -1,7 +1,7 @@
 //! Compiled templates, one set for each version of an activity and combination of translations.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use super::message_class::MessageClass;
@@ -54,6 +54,9 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
             text: row.text,
         };
         translations.add(&row.language, texts);
+        if let Some(headers) = row.headers {
+            translations.set_headers(headers_of(&headers));
+        }
         if let (Some(utm), Some(hosts)) = (row.utm, row.utm_hosts) {
             translations.set_campaign(utm, hosts);
         }
@@ -71,6 +74,14 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
             };
             (id, activity)
         })
+        .collect()
+}
+
+/// Reads the object of names and templates that the database has checked.
+fn headers_of(object: &str) -> Vec<(String, String)> {
+    serde_json::from_str::<BTreeMap<String, String>>(object)
+        .unwrap_or_default()
+        .into_iter()
         .collect()
 }
 

@@ -15,6 +15,7 @@ mod script;
 mod status;
 mod step;
 mod template;
+mod template_headers;
 mod time;
 mod token;
 mod turn;

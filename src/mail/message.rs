@@ -3,6 +3,7 @@
 mod address;
 mod encoded_word;
 mod error;
+mod own_headers;
 mod quoted_printable;
 mod reply_to;
 mod token_mailbox;
@@ -18,6 +19,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 pub use address::{check_address, check_sender, name_and_address, sender_domain};
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;
+pub use own_headers::{MAX_OWN_HEADERS, check_header_name};
 pub use reply_to::check_reply_to;
 pub use token_mailbox::TokenMailbox;
 
@@ -60,6 +62,8 @@ pub struct Draft<'a> {
     pub list_id: Option<&'a str>,
     /// For `Feedback-ID`, by which large providers group their complaint figures.
     pub feedback_id: Option<&'a str>,
+    /// Names and values of the headers that the author adds, as [`check_header_name`] allows them.
+    pub headers: &'a [(String, String)],
 }
 
 /// A message ready for the transport.
@@ -172,6 +176,9 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
     }
     if let Some(id) = draft.feedback_id {
         message = message.raw_header(raw("Feedback-ID", id));
+    }
+    for (name, value) in draft.headers {
+        message = message.raw_header(own_headers::header(name, value)?);
     }
     let mut message = message
         .multipart(

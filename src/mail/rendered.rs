@@ -11,6 +11,7 @@ use crate::mail::{placeholder, tracking_pixel};
 pub struct Rendered {
     pub(crate) sender: Option<String>,
     pub(crate) reply_to: Option<String>,
+    pub(crate) headers: Vec<(String, String)>,
     pub(crate) subject: String,
     pub(crate) html: String,
     pub(crate) text: String,
@@ -31,6 +32,8 @@ pub struct Assembled {
     pub sender: Option<String>,
     /// The mailboxes that replies go to, when its template has given any.
     pub reply_to: Option<String>,
+    /// Names and values of the headers that the author adds.
+    pub headers: Vec<(String, String)>,
     pub subject: String,
     pub html: String,
     /// The plain-text alternative, of a template of its own or derived from the HTML.
@@ -79,6 +82,11 @@ impl Rendered {
         Assembled {
             sender: self.sender.as_deref().map(plain),
             reply_to: self.reply_to.as_deref().map(plain),
+            headers: self
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), plain(value)))
+                .collect(),
             subject: plain(&self.subject),
             html: placeholder::fill(&html, |target| {
                 html_escape::encode_quoted_attribute(&known(target)).into_owned()

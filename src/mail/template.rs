@@ -12,6 +12,7 @@ mod decimal;
 mod environment;
 mod error;
 mod expression;
+mod headers;
 mod jinja2;
 mod json;
 mod limits;
@@ -44,6 +45,7 @@ pub use body_links::{BodyLink, body_links};
 pub use campaign::CampaignSource;
 pub use columns::Columns;
 pub use error::{Part, TemplateError};
+pub use headers::check_headers;
 pub use limits::{MAX_CONTEXT_BYTES, MAX_OUTPUT_BYTES, MAX_SOURCE_BYTES};
 pub use names::{Names, Undefined};
 pub use page::{PageContext, PageTemplate};
@@ -121,6 +123,8 @@ pub struct MailTemplate {
     languages: [Option<String>; Part::ALL.len()],
     /// The language of the parameters that links get, and the hosts that get them; None: there are none.
     campaign: Option<(String, Arc<Hosts>)>,
+    /// Names of the headers that the author adds, and the language of their values.
+    headers: (Vec<String>, String),
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
     links: Option<Vec<Replaced>>,
     /// What was compiled, by the names of templates.
@@ -142,6 +146,7 @@ impl MailTemplate {
             environment: environment::environment(),
             languages: sources.map(|source| Some(source?.language.to_owned())),
             campaign: None,
+            headers: Default::default(),
             links: None,
             sources: HashMap::new(),
         };
@@ -183,15 +188,26 @@ impl MailTemplate {
         source: Source<'_>,
         snippets: &Snippets,
     ) -> Result<(), TemplateError> {
+        self.add_as(part, part.name(), source, snippets)
+    }
+
+    /// Adds one part under the name of a template.
+    fn add_as(
+        &mut self,
+        part: Part,
+        name: &str,
+        source: Source<'_>,
+        snippets: &Snippets,
+    ) -> Result<(), TemplateError> {
         let text = &*css_comment::protect(source.text);
         let prepared = snippets::prepare(&self.environment, part, text)?;
-        let mut names = vec![part.name().to_owned()];
+        let mut names = vec![name.to_owned()];
         self.add_source(part, &names[0], SourceMap::new(text, prepared))?;
         let mut methods = Methods::default();
         methods.add(None, text);
         for used in snippets.used_by(&self.environment, part, text, source.snippets)? {
             methods.add(Some(used.name), used.text);
-            let name = format!("{part}/{}", used.name);
+            let name = format!("{name}/{}", used.name);
             self.add_source(part, &name, SourceMap::new(used.text, used.prepared))?;
             names.push(name);
         }
@@ -242,10 +258,10 @@ impl MailTemplate {
     }
 
     /// Line and column, as the author sees them, of an offset in a source as it was compiled.
-    fn position(&self, part: Part, snippet: Option<&str>, offset: usize) -> Option<(u32, u32)> {
+    fn position(&self, name: &str, snippet: Option<&str>, offset: usize) -> Option<(u32, u32)> {
         let name = match snippet {
-            None => part.name().to_owned(),
-            Some(snippet) => format!("{part}/{snippet}"),
+            None => name.to_owned(),
+            Some(snippet) => format!("{name}/{snippet}"),
         };
         Some(self.sources.get(&name)?.position(offset))
     }
@@ -264,19 +280,20 @@ impl MailTemplate {
     ) -> Result<Rendered, TemplateError> {
         check_context(context)?;
         let links = Arc::new(Mutex::new(Links::default()));
-        let render_in = |part: Part, language: &str, context: &Value| {
+        let render_in = |part: Part, name: &str, language: &str, context: &Value| {
             let language = locale::for_text(&recipient.language, language);
             let scope = Scope {
                 locale: Locale::new(language, &recipient.time_zone),
                 links: Arc::clone(&links),
             };
             let environment = environment::for_mail(&self.environment, scope);
-            render_part(&environment, part, context, |snippet, offset| {
-                self.position(part, snippet, offset)
+            render_part(&environment, part, name, context, |snippet, offset| {
+                self.position(name, snippet, offset)
             })
         };
         if let Some((language, hosts)) = &self.campaign {
-            let query = render_in(Part::Utm, language, &campaign::context(context))?;
+            let (part, context) = (Part::Utm, campaign::context(context));
+            let query = render_in(part, part.name(), language, &context)?;
             let campaign = campaign::read(&query, hosts)?;
             links
                 .lock()
@@ -286,7 +303,7 @@ impl MailTemplate {
         let context = null::from_json(context);
         let render = |part: Part| match &self.languages[part as usize] {
             None => Ok(None),
-            Some(language) => render_in(part, language, &context).map(Some),
+            Some(language) => render_in(part, part.name(), language, &context).map(Some),
         };
         let header = |part| render(part)?.map(|text| one_line(part, text)).transpose();
         let sender = header(Part::Sender)?;
@@ -297,6 +314,8 @@ impl MailTemplate {
         let body = render(Part::Body)?.unwrap_or_default();
         let preheader = header(Part::Preheader)?;
         let own_text = render(Part::Text)?.filter(|text| !text.trim().is_empty());
+        let headers = self
+            .render_headers(|name, language| render_in(Part::Header, name, language, &context))?;
         let mut links = std::mem::take(&mut *links.lock().unwrap_or_else(PoisonError::into_inner));
         let html = match &self.links {
             Some(known) => rewrite::track_marked(&body, known, &mut links)
@@ -315,6 +334,7 @@ impl MailTemplate {
         Ok(Rendered {
             sender,
             reply_to,
+            headers,
             subject,
             html,
             text,

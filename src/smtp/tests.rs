@@ -32,6 +32,7 @@ fn letter(id: &str) -> Draft<'_> {
         unsubscribe_address: None,
         list_id: None,
         feedback_id: None,
+        headers: &[],
     }
 }
 

@@ -13,7 +13,8 @@ BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
     reply_to = "{{ record.name }} <{{ party.email }}>, help@example.org"
-    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to, preheader="Pour {{ record.name }}")
+    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to, preheader="Pour {{ record.name }}",
+                  headers='{"X-Customer": "{{ record.name }}", "Importance": "high"}')  # fmt: skip
     shop.query("update marketing_automation.scenario set utm = 'utm_source={{ scenario.name }}', utm_hosts = 'shop.example'")
     shop.tick()
     mail = sink.wait_for(1)[0]
@@ -22,6 +23,7 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert message["To"] == "Zoë <zoe@example.org>"
     assert message["From"] == "Shop <shop@example.org>"
     assert message["Reply-To"] == "Zoë <zoe@example.org>, help@example.org"
+    assert message["X-Customer"] == "Zoë" and message["Importance"] == "high"
     assert mail.sender == "shop@example.org"
     assert message["Date"] and message["Auto-Submitted"] == "auto-generated" and message["Feedback-ID"]
     assert re.fullmatch(r"<[^<>@\s]+@[^<>@\s]+>", message["Message-ID"])

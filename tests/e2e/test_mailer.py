@@ -15,7 +15,8 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     assert bare_shop.value("select state from marketing_automation.worker_status()") == "not preloaded"
     mailer = start_mailer(bare_shop)
     bare_shop.crowd(200)
-    bare_shop.scenario(reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}", text="Plain {{ record.name }}")
+    bare_shop.scenario(reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}", text="Plain {{ record.name }}",
+                       headers='{"X-Name": "{{ record.name }}"}')  # fmt: skip
     bare_shop.query("update marketing_automation.scenario set utm = 'utm_source=mail', utm_hosts = 'shop.example'")
     bare_shop.activity("later", parent="hello", delay="1 day", subject="Again")
     bare_shop.tick()
@@ -24,7 +25,7 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     assert set(recipients(sink).values()) == {1}
     assert sink.mails[0].subject.startswith("Welcome c")
     assert "Hello c" in sink.mails[0].html and ">For c" in sink.mails[0].html and sink.mails[0].text.startswith("Plain c")
-    assert all(mail.message["Reply-To"] == mail.recipients[0] for mail in sink.mails)
+    assert all(mail.message["Reply-To"] == mail.recipients[0] == f"{mail.message['X-Name']}@example.org" for mail in sink.mails)
     assert bare_shop.query("select url from marketing_automation.link") == [("https://shop.example/start?utm_source=mail",)]
     # Children of a sent mail start without a worker too.
     assert bare_shop.value("select count(*) from marketing_automation_internal.waiting_activity") == 200

@@ -167,6 +167,7 @@ fn mail(id: &str) -> Mail {
         unsubscribe_address: None,
         list_id: None,
         feedback_id: None,
+        headers: &[],
     })
     .expect("a mail")
 }

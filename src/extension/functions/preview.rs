@@ -157,6 +157,7 @@ fn render_preview(
         unsubscribe_address: unsubscribe_address.as_deref(),
         list_id: Some(list_id(&activity.scenario, &host).as_str()).filter(|_| is_bulk),
         feedback_id: feedback_id.as_deref(),
+        headers: &mail.headers,
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));
     let row = (

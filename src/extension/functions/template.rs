@@ -14,7 +14,7 @@ use crate::mail::template::{
     Undefined,
 };
 
-fn report(
+pub(super) fn report(
     level: PgLogLevel,
     code: PgSqlErrorCode,
     message: String,
@@ -30,7 +30,7 @@ fn report(
 }
 
 /// Raises what a template does wrong, and warns of what it may do wrong.
-fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
+pub(super) fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
     let undefined = match checked {
         Ok(undefined) => undefined,
         Err(error) if error.lacks_snippet => {
@@ -88,7 +88,7 @@ fn judge(what: &str, checked: Result<Vec<Undefined>, TemplateError>) {
 }
 
 /// Warns of what works, and is hardly meant.
-fn warn(what: &str, remarks: Vec<Remark>) {
+pub(super) fn warn(what: &str, remarks: Vec<Remark>) {
     if remarks.is_empty() {
         return;
     }
@@ -120,7 +120,7 @@ fn texts(sender: Option<&str>, subject: Option<&str>, body: Option<&str>) -> Tex
     }
 }
 
-fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
+pub(super) fn names(columns: Option<pgrx::JsonB>) -> Option<Names> {
     columns.map(|columns| Names::new(&columns.0))
 }
 

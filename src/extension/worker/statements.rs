@@ -61,7 +61,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
         client
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
-                        reply_to, utm, utm_hosts, preheader, text
+                        reply_to, utm, utm_hosts, preheader, text, headers::text
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -86,6 +86,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     utm_hosts: row.get(14)?,
                     preheader: row.get(15)?,
                     text: row.get(16)?,
+                    headers: row.get(17)?,
                 })
             })
             .collect()

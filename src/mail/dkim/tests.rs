@@ -23,6 +23,7 @@ fn mail() -> Mail {
         unsubscribe_address: None,
         list_id: Some("a.t.example"),
         feedback_id: Some("1:a:marketing:t"),
+        headers: &[],
     })
     .unwrap()
 }

@@ -4,6 +4,7 @@ use super::*;
 
 mod addresses;
 mod lines;
+mod own_headers;
 
 fn draft() -> Draft<'static> {
     Draft {
@@ -22,6 +23,7 @@ fn draft() -> Draft<'static> {
         unsubscribe_address: None,
         list_id: Some("welcome.t.example"),
         feedback_id: Some("12:scenario3:marketing"),
+        headers: &[],
     }
 }
 

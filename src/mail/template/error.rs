@@ -16,12 +16,14 @@ pub enum Part {
     Preheader,
     /// The plain-text alternative, where it is not made from the body.
     Text,
+    /// A header that the author adds.
+    Header,
     /// What its links get: of the scenario.
     Utm,
 }
 
 impl Part {
-    /// All parts that an activity has, each at the index `part as usize`.
+    /// All parts of which an activity has one, each at the index `part as usize`.
     pub const ALL: [Part; 6] = [
         Part::Sender,
         Part::ReplyTo,
@@ -45,6 +47,7 @@ impl Part {
             Part::Body => "body",
             Part::Preheader => "preheader",
             Part::Text => "text",
+            Part::Header => "header",
             Part::Utm => "utm",
         }
     }
@@ -63,6 +66,8 @@ pub struct TemplateError {
     pub part: Part,
     /// The snippet in which it is wrong; None: the part itself.
     pub snippet: Option<String>,
+    /// Which of the headers it is.
+    pub header: Option<String>,
     /// A snippet that it uses does not exist.
     pub lacks_snippet: bool,
     /// Line in the template, from 1.
@@ -79,6 +84,7 @@ impl TemplateError {
         TemplateError {
             part,
             snippet: None,
+            header: None,
             lacks_snippet: false,
             line: None,
             column: None,
@@ -99,6 +105,13 @@ impl TemplateError {
     pub(crate) fn in_snippet(self, name: Option<&str>) -> Self {
         TemplateError {
             snippet: name.map(str::to_owned),
+            ..self
+        }
+    }
+
+    pub(crate) fn in_header(self, name: &str) -> Self {
+        TemplateError {
+            header: Some(name.to_owned()),
             ..self
         }
     }
@@ -157,9 +170,10 @@ fn innermost(error: &minijinja::Error) -> &minijinja::Error {
 
 impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.snippet {
-            Some(snippet) => write!(f, "snippet \"{snippet}\"")?,
-            None => write!(f, "{}", self.part)?,
+        match (&self.snippet, &self.header) {
+            (Some(snippet), _) => write!(f, "snippet \"{snippet}\"")?,
+            (None, Some(header)) => write!(f, "{} {header}", self.part)?,
+            (None, None) => write!(f, "{}", self.part)?,
         }
         if let Some(line) = self.line {
             write!(f, ", line {line}")?;

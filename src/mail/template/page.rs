@@ -79,9 +79,13 @@ impl PageTemplate {
             everything => page.everything,
             text => text,
         };
-        render_part(&self.environment, Part::Body, &context, |_, offset| {
-            Some(self.source.position(offset))
-        })
+        render_part(
+            &self.environment,
+            Part::Body,
+            Part::Body.name(),
+            &context,
+            |_, offset| Some(self.source.position(offset)),
+        )
     }
 }
 

@@ -7,15 +7,16 @@ use super::limits::{Limited, MAX_HEADER_BYTES, MAX_OUTPUT_BYTES, too_long};
 use super::{Part, TemplateError, css_comment};
 use crate::mail::message::is_forbidden_in_header;
 
-/// Renders one template; `place` gives line and column of an offset in it, or in a snippet of it.
+/// Renders the template of a name; `place` gives line and column of an offset in it, or in a snippet of it.
 pub(super) fn render_part(
     environment: &Environment<'static>,
     part: Part,
+    name: &str,
     context: &Value,
     place: impl Fn(Option<&str>, usize) -> Option<(u32, u32)>,
 ) -> Result<String, TemplateError> {
     let wrong = |error| TemplateError::from_minijinja(part, &error, &place);
-    let template = environment.get_template(part.name()).map_err(wrong)?;
+    let template = environment.get_template(name).map_err(wrong)?;
     let mut output = Limited::new(Vec::new(), MAX_OUTPUT_BYTES);
     let rendered = template
         .render_captured_to(context.clone(), &mut output)

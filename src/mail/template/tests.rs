@@ -7,6 +7,7 @@ mod campaign;
 mod columns;
 mod consent;
 mod errors;
+mod headers;
 mod hostile;
 mod jinja2;
 mod links;

@@ -31,7 +31,7 @@ impl Texts {
             Part::Body => &mut texts.body,
             Part::Preheader => &mut texts.preheader,
             Part::Text => &mut texts.text,
-            Part::Utm => return texts,
+            Part::Header | Part::Utm => return texts,
         };
         *place = Some(text.to_owned());
         texts
@@ -45,7 +45,7 @@ impl Texts {
             Part::Body => self.body.as_deref(),
             Part::Preheader => self.preheader.as_deref(),
             Part::Text => self.text.as_deref(),
-            Part::Utm => None,
+            Part::Header | Part::Utm => None,
         }
     }
 }
@@ -61,6 +61,7 @@ pub struct Translations {
     has: [bool; Part::ALL.len()],
     snippets: Arc<Snippets>,
     campaign: Option<CampaignSource>,
+    headers: Vec<(String, String)>,
 }
 
 /// The choice of texts for a recipient. Recipients with equal choices share compiled templates; there are not more choices than
@@ -80,6 +81,7 @@ impl Translations {
             has: Default::default(),
             snippets,
             campaign: None,
+            headers: Vec::new(),
         }
     }
 
@@ -90,6 +92,11 @@ impl Translations {
             hosts,
             language: self.language.clone(),
         });
+    }
+
+    /// The headers that its mails get, as names and templates, in whatever language.
+    pub fn set_headers(&mut self, headers: Vec<(String, String)>) {
+        self.headers = headers;
     }
 
     /// Adds texts; an empty language makes them the activity's own.
@@ -135,7 +142,9 @@ impl Translations {
                 snippets,
             })
         });
-        MailTemplate::compile(sources, self.campaign.as_ref(), &self.snippets)
+        let mut template = MailTemplate::compile(sources, self.campaign.as_ref(), &self.snippets)?;
+        template.add_headers(&self.headers, &self.language)?;
+        Ok(template)
     }
 
     fn text(&self, part: Part, tag: &str) -> Option<&str> {

@@ -113,6 +113,7 @@ impl Store for Database {
             reply_to: None,
             preheader: None,
             text: None,
+            headers: None,
             utm: None,
             utm_hosts: None,
         };
