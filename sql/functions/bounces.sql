@@ -3,7 +3,7 @@
 create function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
 ) returns table (message_id bigint, email text, state text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query

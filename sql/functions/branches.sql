@@ -24,7 +24,7 @@ comment on function marketing_automation_internal.original_activity(integer) is
 
 create function marketing_automation_internal.alternatives(of_parent integer)
 returns table (id integer, condition text, share numeric, is_otherwise boolean)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     select c.id, c.condition, c.share, c.condition is null and c.share is null
     from marketing_automation.activity c where c.parent_id = of_parent and c.on_event is null
 $$;
@@ -182,7 +182,7 @@ comment on function marketing_automation_internal.activity_shares() is
 
 create function marketing_automation_internal.branch_faults(of_scenario integer)
     returns table (severity text, activity_id integer, activity text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select f.severity, p.id, p.name, f.message, f.hint
     from marketing_automation.activity p
     cross join lateral (

@@ -2,7 +2,7 @@
 
 create function marketing_automation_internal.mail_faults(subject text, html text, plain text)
     returns table (severity text, message text, hint text)
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable rows 5 set search_path = pg_catalog, pg_temp as $$
     with link as (
         select l.part[1] as url, regexp_replace(l.part[2], '<[^>]*>', '', 'g') as label
         from regexp_matches(html, '<a\s[^<>]*?href\s*=\s*["'']([^"''<>]*)["''][^<>]*>(.*?)</a\s*>', 'gis') as l (part)
@@ -72,7 +72,7 @@ comment on function marketing_automation_internal.rows_to_try(marketing_automati
 
 create function marketing_automation_internal.check_mail(scenario marketing_automation.scenario, activity marketing_automation.activity,
     language text, keys text[]) returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 5 set search_path = pg_catalog, pg_temp as $$
 declare
     its_key text;
     its_row record;
@@ -124,7 +124,7 @@ comment on function marketing_automation_internal.check_mail(marketing_automatio
 
 create function marketing_automation_internal.check_entering_again(scenario marketing_automation.scenario, keys text[])
     returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     waiting bigint := (select s.without_occasion from marketing_automation.scenario_status s where s.scenario_id = scenario.id);
@@ -159,7 +159,7 @@ comment on function marketing_automation_internal.check_entering_again(marketing
 
 create function marketing_automation_internal.window_faults(of_scenario integer)
     returns table (severity text, activity_id integer, activity text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     -- Recipients of whom no zone is known have those of the windows.
     select case when w.time_zone is distinct from v.time_zone then 'warning' else 'error' end, a.id, a.name,
         format('send window "%s" and that of its class "%s", "%s", are never open together: its mails do not leave', w.name, k.name, v.name),
@@ -178,7 +178,7 @@ comment on function marketing_automation_internal.window_faults(integer) is
 
 create function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'hint', format('topic "%s" has to be confirmed, and no running scenario asks for that', t.name),
         'Run one over marketing_automation.subscription_request whose mail has {{ confirm_url }}, or subscribe with confirmed => true.'
     from marketing_automation.topic t
@@ -199,7 +199,7 @@ comment on function marketing_automation_internal.confirmation_faults(marketing_
 
 create function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(check_scenario.scenario);
@@ -309,7 +309,7 @@ comment on function marketing_automation_internal.check_scenario(regrole, text) 
 
 create function marketing_automation.check_scenario(scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.check_scenario(text) is
     'API: public. What is wrong with a scenario (error), probably is (warning), or could be better (hint), before it sends: its '
     'expressions are planned, its mails rendered for ten rows, in their languages and in all that it is translated into. No row: nothing '

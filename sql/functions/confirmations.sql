@@ -47,7 +47,7 @@ comment on function marketing_automation_internal.confirmable(text, out marketin
     'API: private. The request that a token confirms; null: it was forged, is of a test, is too old, or who asked has left since';
 
 create function marketing_automation.confirm_page(token text) returns table (language text, title text, sender text, is_confirmed boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer rows 1 set search_path = pg_catalog, pg_temp set jit = off as $$
     select (c.request).language, marketing_automation_internal.topic_title((c.request).topic, (c.request).language),
         marketing_automation_internal.mailbox_of_sender(coalesce(a.sender, marketing_automation_internal.setting('email_from'))), c.is_confirmed
     from marketing_automation_internal.confirmable(token) c

@@ -281,7 +281,7 @@ comment on function marketing_automation.enroll(text, timestamptz) is
 
 create function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
@@ -305,7 +305,7 @@ comment on function marketing_automation_internal.enroll_one_of(regrole, text[])
 
 create function marketing_automation_internal.enroll_next(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.reach_definitions();
     return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
@@ -313,7 +313,7 @@ end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 
 create function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 1 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
@@ -321,7 +321,7 @@ comment on function marketing_automation.enroll_next(text[]) is
 
 create procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
-language plpgsql as $$
+language plpgsql rows 1 as $$
 declare
     tried pg_catalog.text[] := '{}';
     its_name pg_catalog.text;

@@ -93,7 +93,7 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
 
 create function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
 returns table (id bigint, objection text, waits_until timestamptz, moved_to timestamptz)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql rows 100 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     now timestamptz := coalesce(assumed, clock_timestamp());
     chosen marketing_automation.scenario;

@@ -46,7 +46,7 @@ comment on function marketing_automation_internal.check_experiment(marketing_aut
 
 create function marketing_automation_internal.variant_count(experiment integer)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
@@ -64,7 +64,7 @@ comment on function marketing_automation_internal.variant_count(integer) is
 create function marketing_automation_internal.variant_rate(experiment integer, metric text)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint, part bigint,
         whole bigint, rate numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     select c.*, m.part, m.whole, marketing_automation_internal.rate(m.part, m.whole)
     from marketing_automation_internal.variant_count(experiment) c
     cross join lateral (select case metric when 'opens' then c.opened when 'clicks' then c.clicked else c.conversions end,
@@ -223,7 +223,7 @@ comment on function marketing_automation.decide(text, text, text) is
 create function marketing_automation_internal.variant_report(caller regrole, scenario text, metric text)
     returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     perform marketing_automation_internal.check_value(variant_report.metric, array['opens', 'clicks', 'conversions'], 'metric', 'variant_report()',
@@ -261,7 +261,7 @@ comment on function marketing_automation_internal.variant_report(regrole, text, 
 create function marketing_automation.variant_report(scenario text, metric text default null)
     returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 5 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.variant_report(text, text) is
     'API: public. What came of each variant after activities that branch by share, and of mails that have variants: records that took it '
     'by their share, mailed, who has '

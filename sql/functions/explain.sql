@@ -26,7 +26,7 @@ comment on function marketing_automation_internal.chosen_when(text, text, bytea)
 
 create function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
     returns table (fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
     entered marketing_automation_internal.record;
@@ -211,7 +211,7 @@ comment on function marketing_automation_internal.explain_entering(marketing_aut
 
 create function marketing_automation_internal.explain_record(caller regrole, scenario text, key text)
     returns table (about text, fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 20 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
@@ -238,7 +238,7 @@ end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
 
 create function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
     'what it did or waits for, why it was cancelled, failed or never starts; of a row that has entered again, the last '

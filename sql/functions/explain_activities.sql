@@ -3,7 +3,7 @@
 create function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
     sees boolean)
 returns table (activity_id integer, about text, fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 20 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;

@@ -10,7 +10,7 @@ comment on function marketing_automation_internal.entered_in_words(marketing_aut
     'API: private. When a record entered, how often its row has, and for which occasion, for people';
 
 create function marketing_automation_internal.explain_earlier(earlier marketing_automation_internal.record) returns setof text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     -- Of the last one more is told: see explain_entering().
     select marketing_automation_internal.entered_in_words(earlier) || case
         when (earlier).end_reason is not null then format('; its journey ended %s, as %s',

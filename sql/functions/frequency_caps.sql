@@ -24,7 +24,7 @@ comment on function marketing_automation_internal.cap_in_words(marketing_automat
 
 create function marketing_automation_internal.capped_mails(mails bigint[], moment timestamptz)
     returns table (id bigint, waits_until timestamptz, reason text, skips boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 begin
     if mails is null or not exists (select from marketing_automation.frequency_cap) then

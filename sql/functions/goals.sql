@@ -22,7 +22,7 @@ comment on function marketing_automation_internal.goal_moment(timestamptz, times
 
 create function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     -- One statement for all: the log has 40 partitions, and to begin with them for each record took longer than to look.
     select u.id, coalesce((
             select f.activity_id from marketing_automation_internal.finished_activity f

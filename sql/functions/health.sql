@@ -4,7 +4,7 @@
 
 create function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 declare
     sees boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
     is_needed boolean := exists (select from marketing_automation.scenario s where s.state = 'running');
@@ -87,7 +87,7 @@ comment on function marketing_automation_internal.preload_hint() is
 
 create function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'worker',
            case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and m.at_work > 0 then 'ok'
                 when w.state in ('starting', 'paused') then 'warning' else 'error' end,
@@ -222,7 +222,7 @@ comment on function marketing_automation_internal.partition_health() is
     'API: private. Check of health() about the partitions of message_log: all there, none with mails that should be purged';
 
 create function marketing_automation.health() returns table (name text, status text, message text, hint text, seconds double precision)
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp
 -- Its many small parts are estimated dear, and compiling them took 4 s where running them takes 10 ms.
 set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     select h.*, null::double precision from marketing_automation_internal.worker_health() h

@@ -80,7 +80,7 @@ comment on function marketing_automation_internal.render_report(jsonb, text) is
     'API: private. Behind report_html(): makes the page of what report_data() has gathered';
 
 create function marketing_automation_internal.body_links(body text) returns table (pattern text, label text)
-language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
+language c strict immutable parallel safe rows 10 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
 comment on function marketing_automation_internal.body_links(text) is
     'API: private. The tracked links of a body, in the order in which they stand: the address as a pattern of LIKE, % where the template '
     'writes something, and the text of the link';

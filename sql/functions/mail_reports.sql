@@ -36,7 +36,7 @@ comment on function marketing_automation_internal.written_link(text, text[], tex
 
 create function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     select a.id, a.name, t.ordinal
     from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
     cross join lateral marketing_automation_internal.activity_tree(s.id) t
@@ -223,7 +223,7 @@ comment on function marketing_automation_internal.hours_until(timestamptz, times
 
 create function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     chosen integer[] := array(select r.id
@@ -260,7 +260,7 @@ comment on function marketing_automation_internal.timing_report(regrole, text, t
 create function marketing_automation.timing_report(scenario text, activity text default null, from_date date default null,
     to_date date default null)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 50 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.timing_report(text, text, date, date) is
     'API: public. How many whole hours after it was sent a mail of an activity (null: of all) was first opened and first clicked; the '
     'row of 72 holds all that came later. opened_until, clicked_until: which share of them had come by the end of that hour, 0 to 1; '
@@ -269,7 +269,7 @@ comment on function marketing_automation.timing_report(text, text, date, date) i
 create function marketing_automation_internal.cohort_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (week date, entered bigint, mailed bigint, converted_in_1_day bigint, converted_in_7_days bigint,
         converted_in_30_days bigint, value_in_30_days numeric)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     its_id integer := (marketing_automation_internal.scenario_for(caller, cohort_report.scenario, 'count')).id;
@@ -376,7 +376,7 @@ comment on function marketing_automation.mail_report(text, date, date) is
 
 create function marketing_automation_internal.report(caller regrole, scenario text)
     returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     select t.prefix || a.name, c.waiting, c.done, m.sent,
            case when m.sent is not null then marketing_automation_internal.percentage(c.opened, c.sent) end,
            case when m.sent is not null then marketing_automation_internal.percentage(c.clicked, c.sent) end, m.conversions, m.value
@@ -391,7 +391,7 @@ comment on function marketing_automation_internal.report(regrole, text) is 'API:
 
 create function marketing_automation.report(scenario text)
     returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.report(text) is
     'API: public. A scenario at a glance, as wide as a terminal: the tree of its activities, records that wait and for which something was '
     'done, mails that were sent and how many of them were opened and clicked, conversions credited to each and their value; null: it '

@@ -298,7 +298,7 @@ comment on function marketing_automation.mailer_report(text, text, bigint, bigin
 create function marketing_automation.mailer_status()
 returns table (name text, host text, version text, role name, state text, since timestamptz, seen_at timestamptz, sent bigint,
     failed bigint, retried bigint, last_error text, last_error_at timestamptz)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer rows 5 set search_path = pg_catalog, pg_temp as $$
     select m.name, m.host, m.version, m.role,
         case when m.pid is null or marketing_automation_internal.has_ended(m.pid, m.backend_start)
              then case m.state when 'not running' then 'not running' else 'lost' end

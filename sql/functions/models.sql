@@ -15,7 +15,7 @@ comment on function marketing_automation_internal.model_fixed() is 'API: private
 
 create function marketing_automation_internal.model_parts(model marketing_automation.model)
 returns table (part text, what text, expression text, is_condition boolean)
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable rows 10 set search_path = pg_catalog, pg_temp as $$
     select p.part, format('%s of model "%s"', p.part, model.name), p.expression, p.part like 'track\_%'
     from (values ('key', model.key), ('party', model.party), ('email', model.email), ('recipient_name', model.recipient_name),
                  ('language', model.language), ('time_zone', model.time_zone),

@@ -41,7 +41,7 @@ create trigger validate before insert or update on marketing_automation.page
     for each row execute function marketing_automation_internal.page_validate();
 
 create function marketing_automation.page_sources() returns table (is_template boolean, name text, language text, source text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp as $$
     select true, p.name, p.language, p.body from marketing_automation.page p
     union all
     select false, t.name, t.language, t.text from marketing_automation.page_text t

@@ -21,7 +21,7 @@ comment on function marketing_automation_internal.chooser(text, out bigint, out 
 
 create function marketing_automation.preferences(token text)
 returns table (topic text, title text, is_wanted boolean, is_pending boolean, is_own boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp set jit = off as $$
     select t.name, w.title, marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is null,
         coalesce('pending' in (p.state, a.state) and 'unsubscribed' not in (coalesce(p.state, ''), coalesce(a.state, ''))
             and marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is not null, false),

@@ -35,7 +35,7 @@ comment on function marketing_automation_internal.mailed_activity(regrole, text,
 create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
     track_opens boolean, track_clicks boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
@@ -136,7 +136,7 @@ comment on function marketing_automation_internal.try_mails(marketing_automation
 
 create function marketing_automation_internal.mail_bodies(scenario_id integer)
     returns table (id integer, language text, mail text, body text)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
@@ -160,7 +160,7 @@ comment on function marketing_automation_internal.mail_bodies(integer) is
 
 create function marketing_automation_internal.mail_plain_texts(scenario_id integer)
     returns table (id integer, language text, mail text, has_way_out boolean)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     select p.id, p.language, p.mail, exists (
         select from (select p.text union all select s.body
             from unnest(marketing_automation_internal.snippets_of_templates(array[p.text])) u (name)
@@ -254,7 +254,7 @@ comment on function marketing_automation.send_test(text, text, text, text, text)
 
 create function marketing_automation_internal.preview(caller regrole, scenario text, activity text, key text, language text)
 returns table (sender text, subject text, html text, text text, headers text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
 begin
@@ -270,7 +270,7 @@ comment on function marketing_automation_internal.preview(regrole, text, text, t
 
 create function marketing_automation.preview(scenario text, activity text, key text, language text default null)
 returns table (sender text, subject text, html text, text text, headers text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '

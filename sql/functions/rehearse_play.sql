@@ -180,7 +180,7 @@ comment on function marketing_automation_internal.rehearse_decisions(integer[], 
 
 create function marketing_automation_internal.late_mails(copies integer[], moment timestamptz)
     returns table (activity_id integer, mails bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
     select a.id, count(*) from marketing_automation.activity a
     join marketing_automation_internal.outbox o on o.activity_id = a.id and o.state = 'queued' and o.due_at > moment
     where a.scenario_id = any (copies) group by a.id

@@ -8,7 +8,7 @@ comment on function marketing_automation_internal.percentage(bigint, bigint) is 
 
 create function marketing_automation_internal.activity_tree(scenario_id integer)
 returns table (activity_id integer, ordinal bigint, prefix text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with recursive node as (
         select a.id, a.parent_id,
                row_number() over (partition by a.parent_id order by a.id) as position,
@@ -50,7 +50,7 @@ create function marketing_automation_internal.activity_count(caller regrole, sce
     returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
         mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
         robot_clicks bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
         from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
@@ -77,7 +77,7 @@ create function marketing_automation.activity_count(scenario text)
     returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
         mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
         robot_clicks bigint)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_count(text) is
     'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
     'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
@@ -138,7 +138,7 @@ comment on function marketing_automation_internal.shortened(text, integer) is
 
 create function marketing_automation_internal.tree(caller regrole, scenario text)
     returns setof text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
         select s.* from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
     ), printed as (
@@ -211,6 +211,6 @@ comment on function marketing_automation_internal.tree(regrole, text) is 'API: p
 
 create function marketing_automation.tree(scenario text)
     returns setof text
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
     'API: public. The scenario''s tree of activities with its counts, a line each, for psql; conditions are cut after 60 characters';

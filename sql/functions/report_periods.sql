@@ -96,7 +96,7 @@ create function marketing_automation.scenario_report_by(
     scenario text, period text default 'month', from_date date default null, to_date date default null
 )
     returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_report_by(text, text, date, date) is
     'API: public. A row for each day, month or year in which from_date (null: the first record) to to_date (null: today) lie, in the '
     'time zone of the session: records that entered, how many of them are blocked now, their share between 0 and 1, and trends of '
@@ -166,7 +166,7 @@ create function marketing_automation.activity_report_by(
     returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
         opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
         click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
     'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became '
     'of a mail counts in the period in which its activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and '

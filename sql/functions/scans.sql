@@ -134,7 +134,7 @@ comment on function marketing_automation_internal.forget_scan(integer) is
 
 create function marketing_automation_internal.check_scans(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     source text := marketing_automation_internal.entering_query(scenario, model);

@@ -3,7 +3,7 @@
 
 create function marketing_automation_internal.simulated_events(scenario marketing_automation.scenario, events jsonb)
 returns table (n integer, activity_id integer, kind text, "after" interval, at timestamptz)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     fields constant text[] := array['activity', 'event', 'after', 'at'];
     kinds constant text[] := array['email_opened', 'email_clicked', 'email_bounced', 'unsubscribed'];
@@ -244,7 +244,7 @@ comment on function marketing_automation_internal.root_raises(marketing_automati
 
 create function marketing_automation_internal.simulate_row(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
@@ -357,7 +357,7 @@ comment on function marketing_automation_internal.simulate_row(regrole, text, te
 
 create function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 begin
     -- It asks once for each activity, and a tree has many.
     perform marketing_automation_internal.begin_turn();
@@ -368,7 +368,7 @@ comment on function marketing_automation_internal.simulate(regrole, text, text, 
 
 create function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
 returns table (at timestamptz, activity text, outcome text, detail text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
     'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '

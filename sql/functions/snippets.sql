@@ -50,7 +50,7 @@ comment on function marketing_automation_internal.check_parts(text, jsonb, jsonb
 create function marketing_automation_internal.template_user() returns table (
     activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
     parts jsonb, texts text[])
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
         marketing_automation_internal.further_parts(a.reply_to, a.preheader, a.text),
         array[a.sender, a.subject, a.body, a.reply_to, a.preheader, a.text]

@@ -106,7 +106,7 @@ comment on function marketing_automation.resubscribe(text, text) is
 -- By the token of a mail.
 create function marketing_automation.unsubscribe_page(token text)
 returns table (known boolean, language text, scenario text, has_party boolean, unsubscribed boolean, everything boolean)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer rows 1 set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
@@ -143,7 +143,7 @@ comment on function marketing_automation_internal.mailbox_of_sender(text) is
     'it depends on the row';
 
 create function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer rows 1 set search_path = pg_catalog, pg_temp as $$
     select case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, l.tag) else s.title end,
         marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t

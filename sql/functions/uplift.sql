@@ -52,7 +52,7 @@ comment on function marketing_automation_internal.rate_difference(bigint, bigint
 create function marketing_automation_internal.uplift_report(caller regrole, scenario text)
     returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
         held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
     with entered as (
         select count(*) filter (where not r.held_out) as mailed, count(*) filter (where r.held_out) as held_out
         from marketing_automation_internal.scenario_for(caller, uplift_report.scenario, 'count') s
@@ -75,7 +75,7 @@ comment on function marketing_automation_internal.uplift_report(regrole, text) i
 create function marketing_automation.uplift_report(scenario text)
     returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
         held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.uplift_report(text) is
     'API: public. What the mails of a scenario with a holdout have brought about: records that were mailed and that were held out (without '
     'those that had reached the goal before), how many of each have reached the goal, their share between 0 and 1, the value of the goal '

@@ -102,7 +102,7 @@ comment on function marketing_automation_internal.its_window(marketing_automatio
 
 create function marketing_automation_internal.its_windows(activity marketing_automation.activity)
     returns setof marketing_automation.send_window
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 2 set search_path = pg_catalog, pg_temp as $$
     select w.* from marketing_automation_internal.its_window(activity) w where w.name is not null
     union all
     select w.* from marketing_automation.scenario s
