@@ -1318,7 +1318,7 @@ comment on function marketing_automation_internal.render_report(jsonb, text) is
     'API: private. Behind report_html(): makes the page of what report_data() has gathered';
 
 create or replace function marketing_automation_internal.body_links(body text) returns table (pattern text, label text)
-language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
+language c strict immutable parallel safe rows 10 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'body_links_wrapper';
 comment on function marketing_automation_internal.body_links(text) is
     'API: private. The tracked links of a body, in the order in which they stand: the address as a pattern of LIKE, % where the template '
     'writes something, and the text of the link';
@@ -3395,7 +3395,7 @@ comment on function marketing_automation_internal.its_window(marketing_automatio
 
 create or replace function marketing_automation_internal.its_windows(activity marketing_automation.activity)
     returns setof marketing_automation.send_window
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 2 set search_path = pg_catalog, pg_temp as $$
     select w.* from marketing_automation_internal.its_window(activity) w where w.name is not null
     union all
     select w.* from marketing_automation.scenario s
@@ -4039,7 +4039,7 @@ comment on function marketing_automation_internal.cap_in_words(marketing_automat
 
 create or replace function marketing_automation_internal.capped_mails(mails bigint[], moment timestamptz)
     returns table (id bigint, waits_until timestamptz, reason text, skips boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql stable rows 100 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 #variable_conflict use_column
 begin
     if mails is null or not exists (select from marketing_automation.frequency_cap) then
@@ -4253,7 +4253,7 @@ comment on function marketing_automation_internal.model_fixed() is 'API: private
 
 create or replace function marketing_automation_internal.model_parts(model marketing_automation.model)
 returns table (part text, what text, expression text, is_condition boolean)
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable rows 10 set search_path = pg_catalog, pg_temp as $$
     select p.part, format('%s of model "%s"', p.part, model.name), p.expression, p.part like 'track\_%'
     from (values ('key', model.key), ('party', model.party), ('email', model.email), ('recipient_name', model.recipient_name),
                  ('language', model.language), ('time_zone', model.time_zone),
@@ -4708,7 +4708,7 @@ comment on function marketing_automation_internal.original_activity(integer) is
 
 create or replace function marketing_automation_internal.alternatives(of_parent integer)
 returns table (id integer, condition text, share numeric, is_otherwise boolean)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     select c.id, c.condition, c.share, c.condition is null and c.share is null
     from marketing_automation.activity c where c.parent_id = of_parent and c.on_event is null
 $$;
@@ -4866,7 +4866,7 @@ comment on function marketing_automation_internal.activity_shares() is
 
 create or replace function marketing_automation_internal.branch_faults(of_scenario integer)
     returns table (severity text, activity_id integer, activity text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select f.severity, p.id, p.name, f.message, f.hint
     from marketing_automation.activity p
     cross join lateral (
@@ -4919,7 +4919,7 @@ comment on function marketing_automation_internal.branch_faults(integer) is
 -- parent's. What a variant leaves out, such as its body, is the parent's.
 
 create or replace function marketing_automation_internal.variants(of_mail integer) returns table (id integer, share numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 2 set search_path = pg_catalog, pg_temp as $$
     select v.id, v.share from marketing_automation.activity v where v.parent_id = of_mail and v.on_event = 'variant'
 $$;
 comment on function marketing_automation_internal.variants(integer) is 'API: private. The variants of the mail of an activity';
@@ -4931,7 +4931,7 @@ comment on function marketing_automation_internal.sending_activity(marketing_aut
     'API: private. The activity whose mail has the texts of this one: of a variant its parent, else itself';
 
 create or replace function marketing_automation_internal.contenders(of_activity integer) returns table (id integer, share numeric, is_mail boolean)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     select a.id, a.share, false from marketing_automation.activity p cross join lateral marketing_automation_internal.alternatives(p.id) a
     where p.id = of_activity and p.branch_by is not null
     union all
@@ -4999,7 +4999,7 @@ comment on function marketing_automation_internal.check_variant(marketing_automa
 
 create or replace function marketing_automation_internal.template_texts(of_activity integer)
     returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text, headers jsonb)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
         select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
@@ -5540,7 +5540,7 @@ comment on function marketing_automation_internal.check_parts(text, jsonb, jsonb
 create or replace function marketing_automation_internal.template_user() returns table (
     activity_id integer, what text, language text, sender text, subject text, body text, relation regclass, scenario_id integer,
     parts jsonb, texts text[])
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select a.id, format('activity "%s" of scenario "%s"', a.name, s.name), s.language, a.sender, a.subject, a.body, m.relation, s.id,
         marketing_automation_internal.further_parts(a.reply_to, a.preheader, a.text),
         array[a.sender, a.subject, a.body, a.reply_to, a.preheader, a.text]
@@ -5670,7 +5670,7 @@ create or replace trigger validate before insert or update on marketing_automati
     for each row execute function marketing_automation_internal.page_validate();
 
 create or replace function marketing_automation.page_sources() returns table (is_template boolean, name text, language text, source text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp as $$
     select true, p.name, p.language, p.body from marketing_automation.page p
     union all
     select false, t.name, t.language, t.text from marketing_automation.page_text t
@@ -6755,7 +6755,7 @@ comment on function marketing_automation_internal.forget_scan(integer) is
 
 create or replace function marketing_automation_internal.check_scans(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     source text := marketing_automation_internal.entering_query(scenario, model);
@@ -7513,7 +7513,7 @@ comment on function marketing_automation.enroll(text, timestamptz) is
 
 create or replace function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
 begin
@@ -7537,7 +7537,7 @@ comment on function marketing_automation_internal.enroll_one_of(regrole, text[])
 
 create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.reach_definitions();
     return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
@@ -7545,7 +7545,7 @@ end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 
 create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 1 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
@@ -8991,7 +8991,7 @@ comment on function marketing_automation.apply_exits(text, integer, timestamptz)
 
 create or replace function marketing_automation_internal.leaving_mails(mails bigint[], assumed timestamptz default null)
 returns table (id bigint, objection text, waits_until timestamptz, moved_to timestamptz)
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql rows 100 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
     now timestamptz := coalesce(assumed, clock_timestamp());
     chosen marketing_automation.scenario;
@@ -9155,7 +9155,7 @@ comment on function marketing_automation_internal.goal_moment(timestamptz, times
 
 create or replace function marketing_automation_internal.credited_activities(records bigint[], times timestamptz[])
 returns table (record_id bigint, activity_id integer)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
     -- One statement for all: the log has 40 partitions, and to begin with them for each record took longer than to look.
     select u.id, coalesce((
             select f.activity_id from marketing_automation_internal.finished_activity f
@@ -9427,7 +9427,7 @@ comment on function marketing_automation_internal.check_experiment(marketing_aut
 
 create or replace function marketing_automation_internal.variant_count(experiment integer)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint)
-language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
     select a.id, count(d.record_id), count(f.record_id) filter (where f.outcome = 'mailed'), count(f.opened_at), count(f.clicked_at),
         count(d.record_id) filter (where exists (
             select from marketing_automation.conversion c where c.record_id = d.record_id and c.at >= d.decided_at))
@@ -9445,7 +9445,7 @@ comment on function marketing_automation_internal.variant_count(integer) is
 create or replace function marketing_automation_internal.variant_rate(experiment integer, metric text)
     returns table (activity_id integer, records bigint, mailed bigint, opened bigint, clicked bigint, conversions bigint, part bigint,
         whole bigint, rate numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     select c.*, m.part, m.whole, marketing_automation_internal.rate(m.part, m.whole)
     from marketing_automation_internal.variant_count(experiment) c
     cross join lateral (select case metric when 'opens' then c.opened when 'clicks' then c.clicked else c.conversions end,
@@ -9604,7 +9604,7 @@ comment on function marketing_automation.decide(text, text, text) is
 create or replace function marketing_automation_internal.variant_report(caller regrole, scenario text, metric text)
     returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 begin
     perform marketing_automation_internal.check_value(variant_report.metric, array['opens', 'clicks', 'conversions'], 'metric', 'variant_report()',
@@ -9642,7 +9642,7 @@ comment on function marketing_automation_internal.variant_report(regrole, text, 
 create or replace function marketing_automation.variant_report(scenario text, metric text default null)
     returns table (experiment text, variant text, share numeric, records bigint, mailed bigint, opened bigint, clicked bigint,
         conversions bigint, metric_used text, rate numeric, difference numeric, difference_low numeric, difference_high numeric, winner boolean)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 5 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.variant_report(text, text) is
     'API: public. What came of each variant after activities that branch by share, and of mails that have variants: records that took it '
     'by their share, mailed, who has '
@@ -11646,7 +11646,7 @@ comment on function marketing_automation.resubscribe(text, text) is
 -- By the token of a mail.
 create or replace function marketing_automation.unsubscribe_page(token text)
 returns table (known boolean, language text, scenario text, has_party boolean, unsubscribed boolean, everything boolean)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer rows 1 set search_path = pg_catalog, pg_temp as $$
     select r.id is not null or s.id is not null,
            (select m.language from marketing_automation_internal.message_log m where m.record_id = t.record_id
                and m.activity_id = t.activity_id limit 1),
@@ -11683,7 +11683,7 @@ comment on function marketing_automation_internal.mailbox_of_sender(text) is
     'it depends on the row';
 
 create or replace function marketing_automation.unsubscribe_origin(token text) returns table (title text, sender text)
-language sql stable security definer set search_path = pg_catalog, pg_temp as $$
+language sql stable security definer rows 1 set search_path = pg_catalog, pg_temp as $$
     select case when s.topic is not null then marketing_automation_internal.topic_title(s.topic, l.tag) else s.title end,
         marketing_automation_internal.mailbox_of_sender(coalesce((
                 select t.sender from marketing_automation.activity_translation t
@@ -11840,7 +11840,7 @@ comment on function marketing_automation_internal.confirmable(text, out marketin
     'API: private. The request that a token confirms; null: it was forged, is of a test, is too old, or who asked has left since';
 
 create or replace function marketing_automation.confirm_page(token text) returns table (language text, title text, sender text, is_confirmed boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer rows 1 set search_path = pg_catalog, pg_temp set jit = off as $$
     select (c.request).language, marketing_automation_internal.topic_title((c.request).topic, (c.request).language),
         marketing_automation_internal.mailbox_of_sender(coalesce(a.sender, marketing_automation_internal.setting('email_from'))), c.is_confirmed
     from marketing_automation_internal.confirmable(token) c
@@ -11915,7 +11915,7 @@ comment on function marketing_automation_internal.chooser(text, out bigint, out 
 
 create or replace function marketing_automation.preferences(token text)
 returns table (topic text, title text, is_wanted boolean, is_pending boolean, is_own boolean)
-language sql stable security definer set search_path = pg_catalog, pg_temp set jit = off as $$
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp set jit = off as $$
     select t.name, w.title, marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is null,
         coalesce('pending' in (p.state, a.state) and 'unsubscribed' not in (coalesce(p.state, ''), coalesce(a.state, ''))
             and marketing_automation_internal.topic_objection(t.name, t.opt_in, p.state, a.state) is not null, false),
@@ -12059,7 +12059,7 @@ create or replace function marketing_automation_internal.mail_templates(activiti
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
     utm text, utm_hosts text, preheader text, text text, headers jsonb)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
         k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers
     from marketing_automation.activity u
@@ -13150,7 +13150,7 @@ comment on function marketing_automation.mailer_report(text, text, bigint, bigin
 create or replace function marketing_automation.mailer_status()
 returns table (name text, host text, version text, role name, state text, since timestamptz, seen_at timestamptz, sent bigint,
     failed bigint, retried bigint, last_error text, last_error_at timestamptz)
-language sql security definer set search_path = pg_catalog, pg_temp as $$
+language sql security definer rows 5 set search_path = pg_catalog, pg_temp as $$
     select m.name, m.host, m.version, m.role,
         case when m.pid is null or marketing_automation_internal.has_ended(m.pid, m.backend_start)
              then case m.state when 'not running' then 'not running' else 'lost' end
@@ -13756,7 +13756,7 @@ end $$;
 create or replace function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
 ) returns table (message_id bigint, email text, state text)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
     return query
@@ -14236,7 +14236,7 @@ comment on function marketing_automation_internal.mailed_activity(regrole, text,
 create or replace function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
     track_opens boolean, track_clicks boolean)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
@@ -14337,7 +14337,7 @@ comment on function marketing_automation_internal.try_mails(marketing_automation
 
 create or replace function marketing_automation_internal.mail_bodies(scenario_id integer)
     returns table (id integer, language text, mail text, body text)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     with recursive part as (
         select a.id, '' as language, a.name as mail, a.body
         from marketing_automation.activity a
@@ -14361,7 +14361,7 @@ comment on function marketing_automation_internal.mail_bodies(integer) is
 
 create or replace function marketing_automation_internal.mail_plain_texts(scenario_id integer)
     returns table (id integer, language text, mail text, has_way_out boolean)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     select p.id, p.language, p.mail, exists (
         select from (select p.text union all select s.body
             from unnest(marketing_automation_internal.snippets_of_templates(array[p.text])) u (name)
@@ -14455,7 +14455,7 @@ comment on function marketing_automation.send_test(text, text, text, text, text)
 
 create or replace function marketing_automation_internal.preview(caller regrole, scenario text, activity text, key text, language text)
 returns table (sender text, subject text, html text, text text, headers text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
 begin
@@ -14471,7 +14471,7 @@ comment on function marketing_automation_internal.preview(regrole, text, text, t
 
 create or replace function marketing_automation.preview(scenario text, activity text, key text, language text default null)
 returns table (sender text, subject text, html text, text text, headers text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
@@ -14483,7 +14483,7 @@ comment on function marketing_automation.preview(text, text, text, text) is
 
 create or replace function marketing_automation_internal.mail_faults(subject text, html text, plain text)
     returns table (severity text, message text, hint text)
-language sql immutable set search_path = pg_catalog, pg_temp as $$
+language sql immutable rows 5 set search_path = pg_catalog, pg_temp as $$
     with link as (
         select l.part[1] as url, regexp_replace(l.part[2], '<[^>]*>', '', 'g') as label
         from regexp_matches(html, '<a\s[^<>]*?href\s*=\s*["'']([^"''<>]*)["''][^<>]*>(.*?)</a\s*>', 'gis') as l (part)
@@ -14553,7 +14553,7 @@ comment on function marketing_automation_internal.rows_to_try(marketing_automati
 
 create or replace function marketing_automation_internal.check_mail(scenario marketing_automation.scenario, activity marketing_automation.activity,
     language text, keys text[]) returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 5 set search_path = pg_catalog, pg_temp as $$
 declare
     its_key text;
     its_row record;
@@ -14605,7 +14605,7 @@ comment on function marketing_automation_internal.check_mail(marketing_automatio
 
 create or replace function marketing_automation_internal.check_entering_again(scenario marketing_automation.scenario, keys text[])
     returns table (severity text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     waiting bigint := (select s.without_occasion from marketing_automation.scenario_status s where s.scenario_id = scenario.id);
@@ -14640,7 +14640,7 @@ comment on function marketing_automation_internal.check_entering_again(marketing
 
 create or replace function marketing_automation_internal.window_faults(of_scenario integer)
     returns table (severity text, activity_id integer, activity text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     -- Recipients of whom no zone is known have those of the windows.
     select case when w.time_zone is distinct from v.time_zone then 'warning' else 'error' end, a.id, a.name,
         format('send window "%s" and that of its class "%s", "%s", are never open together: its mails do not leave', w.name, k.name, v.name),
@@ -14659,7 +14659,7 @@ comment on function marketing_automation_internal.window_faults(integer) is
 
 create or replace function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
-language sql set search_path = pg_catalog, pg_temp as $$
+language sql rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'hint', format('topic "%s" has to be confirmed, and no running scenario asks for that', t.name),
         'Run one over marketing_automation.subscription_request whose mail has {{ confirm_url }}, or subscribe with confirmed => true.'
     from marketing_automation.topic t
@@ -14680,7 +14680,7 @@ comment on function marketing_automation_internal.confirmation_faults(marketing_
 
 create or replace function marketing_automation_internal.check_scenario(caller regrole, scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_named(check_scenario.scenario);
@@ -14790,7 +14790,7 @@ comment on function marketing_automation_internal.check_scenario(regrole, text) 
 
 create or replace function marketing_automation.check_scenario(scenario text)
     returns table (severity text, activity text, language text, message text, hint text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.check_scenario(text) is
     'API: public. What is wrong with a scenario (error), probably is (warning), or could be better (hint), before it sends: its '
     'expressions are planned, its mails rendered for ten rows, in their languages and in all that it is translated into. No row: nothing '
@@ -15027,7 +15027,7 @@ comment on function marketing_automation_internal.percentage(bigint, bigint) is 
 
 create or replace function marketing_automation_internal.activity_tree(scenario_id integer)
 returns table (activity_id integer, ordinal bigint, prefix text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with recursive node as (
         select a.id, a.parent_id,
                row_number() over (partition by a.parent_id order by a.id) as position,
@@ -15069,7 +15069,7 @@ create or replace function marketing_automation_internal.activity_count(caller r
     returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
         mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
         robot_clicks bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with chosen as (
         select t.activity_id as id, t.ordinal
         from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
@@ -15096,7 +15096,7 @@ create or replace function marketing_automation.activity_count(scenario text)
     returns table (activity_id integer, waiting bigint, done bigint, skipped bigint, cancelled bigint, failed bigint,
         mailed bigint, opened bigint, clicked bigint, under_way bigint, sent bigint, not_sent bigint, robot_opens bigint,
         robot_clicks bigint)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_count(text) is
     'API: public. Per activity of a scenario, in the order of the tree: its records by state, skipped those '
     'for which nothing was done (the condition was not true, the row was gone or had no address), and its mails: under way, sent, not '
@@ -15157,7 +15157,7 @@ comment on function marketing_automation_internal.shortened(text, integer) is
 
 create or replace function marketing_automation_internal.tree(caller regrole, scenario text)
     returns setof text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     with chosen as materialized (
         select s.* from marketing_automation_internal.scenario_for(caller, scenario, 'read') s
     ), printed as (
@@ -15230,7 +15230,7 @@ comment on function marketing_automation_internal.tree(regrole, text) is 'API: p
 
 create or replace function marketing_automation.tree(scenario text)
     returns setof text
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.tree(text) is
     'API: public. The scenario''s tree of activities with its counts, a line each, for psql; conditions are cut after 60 characters';
 
@@ -15333,7 +15333,7 @@ create or replace function marketing_automation.scenario_report_by(
     scenario text, period text default 'month', from_date date default null, to_date date default null
 )
     returns table (starts_on date, records bigint, blocked bigint, block_rate numeric, records_trend text, block_rate_trend text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.scenario_report_by(text, text, date, date) is
     'API: public. A row for each day, month or year in which from_date (null: the first record) to to_date (null: today) lie, in the '
     'time zone of the session: records that entered, how many of them are blocked now, their share between 0 and 1, and trends of '
@@ -15403,7 +15403,7 @@ create or replace function marketing_automation.activity_report_by(
     returns table (name text, starts_on date, done bigint, skipped bigint, cancelled bigint, failed bigint, sent bigint, not_sent bigint,
         opened bigint, clicked bigint, robot_opens bigint, robot_clicks bigint, open_rate numeric, click_rate numeric,
         click_through_rate numeric, done_trend text, open_rate_trend text, click_rate_trend text, click_through_rate_trend text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.activity_report_by(text, text, text, date, date) is
     'API: public. As scenario_report_by, for one activity of a scenario (null: each of them, in the order of the tree). What became '
     'of a mail counts in the period in which its activity ran, what robots did with it too. Rates are between 0 and 1: open_rate and '
@@ -15482,7 +15482,7 @@ comment on function marketing_automation_internal.written_link(text, text[], tex
 
 create or replace function marketing_automation_internal.reported_activities(caller regrole, scenario text, activity text)
     returns table (id integer, name text, ordinal bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     select a.id, a.name, t.ordinal
     from marketing_automation_internal.scenario_for(caller, scenario, 'count') s
     cross join lateral marketing_automation_internal.activity_tree(s.id) t
@@ -15669,7 +15669,7 @@ comment on function marketing_automation_internal.hours_until(timestamptz, times
 
 create or replace function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     chosen integer[] := array(select r.id
@@ -15706,7 +15706,7 @@ comment on function marketing_automation_internal.timing_report(regrole, text, t
 create or replace function marketing_automation.timing_report(scenario text, activity text default null, from_date date default null,
     to_date date default null)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 50 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.timing_report(text, text, date, date) is
     'API: public. How many whole hours after it was sent a mail of an activity (null: of all) was first opened and first clicked; the '
     'row of 72 holds all that came later. opened_until, clicked_until: which share of them had come by the end of that hour, 0 to 1; '
@@ -15715,7 +15715,7 @@ comment on function marketing_automation.timing_report(text, text, date, date) i
 create or replace function marketing_automation_internal.cohort_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (week date, entered bigint, mailed bigint, converted_in_1_day bigint, converted_in_7_days bigint,
         converted_in_30_days bigint, value_in_30_days numeric)
-language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 declare
     its_id integer := (marketing_automation_internal.scenario_for(caller, cohort_report.scenario, 'count')).id;
@@ -15822,7 +15822,7 @@ comment on function marketing_automation.mail_report(text, date, date) is
 
 create or replace function marketing_automation_internal.report(caller regrole, scenario text)
     returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
     select t.prefix || a.name, c.waiting, c.done, m.sent,
            case when m.sent is not null then marketing_automation_internal.percentage(c.opened, c.sent) end,
            case when m.sent is not null then marketing_automation_internal.percentage(c.clicked, c.sent) end, m.conversions, m.value
@@ -15837,7 +15837,7 @@ comment on function marketing_automation_internal.report(regrole, text) is 'API:
 
 create or replace function marketing_automation.report(scenario text)
     returns table (activity text, waiting bigint, done bigint, sent bigint, opened text, clicked text, conversions bigint, value numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.report(text) is
     'API: public. A scenario at a glance, as wide as a terminal: the tree of its activities, records that wait and for which something was '
     'done, mails that were sent and how many of them were opened and clicked, conversions credited to each and their value; null: it '
@@ -15898,7 +15898,7 @@ comment on function marketing_automation_internal.rate_difference(bigint, bigint
 create or replace function marketing_automation_internal.uplift_report(caller regrole, scenario text)
     returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
         held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
     with entered as (
         select count(*) filter (where not r.held_out) as mailed, count(*) filter (where r.held_out) as held_out
         from marketing_automation_internal.scenario_for(caller, uplift_report.scenario, 'count') s
@@ -15921,7 +15921,7 @@ comment on function marketing_automation_internal.uplift_report(regrole, text) i
 create or replace function marketing_automation.uplift_report(scenario text)
     returns table (mailed bigint, held_out bigint, mailed_conversions bigint, held_out_conversions bigint, mailed_rate numeric,
         held_out_rate numeric, mailed_value numeric, held_out_value numeric, uplift numeric, uplift_low numeric, uplift_high numeric)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.uplift_report(text) is
     'API: public. What the mails of a scenario with a holdout have brought about: records that were mailed and that were held out (without '
     'those that had reached the goal before), how many of each have reached the goal, their share between 0 and 1, the value of the goal '
@@ -16028,7 +16028,7 @@ comment on function marketing_automation_internal.entered_in_words(marketing_aut
     'API: private. When a record entered, how often its row has, and for which occasion, for people';
 
 create or replace function marketing_automation_internal.explain_earlier(earlier marketing_automation_internal.record) returns setof text
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
     -- Of the last one more is told: see explain_entering().
     select marketing_automation_internal.entered_in_words(earlier) || case
         when (earlier).end_reason is not null then format('; its journey ended %s, as %s',
@@ -16370,7 +16370,7 @@ comment on function marketing_automation.report_by_token(text, text) is
 create or replace function marketing_automation_internal.explain_activities(scenario marketing_automation.scenario, of_record bigint,
     sees boolean)
 returns table (activity_id integer, about text, fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 20 set search_path = pg_catalog, pg_temp as $$
 #variable_conflict use_column
 declare
     node record;
@@ -16576,7 +16576,7 @@ comment on function marketing_automation_internal.chosen_when(text, text, bytea)
 
 create or replace function marketing_automation_internal.explain_entering(scenario marketing_automation.scenario, key text, sees boolean)
     returns table (fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model;
     entered marketing_automation_internal.record;
@@ -16761,7 +16761,7 @@ comment on function marketing_automation_internal.explain_entering(marketing_aut
 
 create or replace function marketing_automation_internal.explain_record(caller regrole, scenario text, key text)
     returns table (about text, fact text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 20 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
@@ -16788,7 +16788,7 @@ end $$;
 comment on function marketing_automation_internal.explain_record(regrole, text, text) is 'API: private. Behind explain_record()';
 
 create or replace function marketing_automation.explain_record(scenario text, key text) returns table (about text, fact text)
-language c stable as 'MODULE_PATHNAME', 'call_with_caller';
+language c stable rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.explain_record(text, text) is
     'API: public. A row of a model in a scenario, one line a fact: when it entered or why not, and for each activity of the tree '
     'what it did or waits for, why it was cancelled, failed or never starts; of a row that has entered again, the last '
@@ -16800,7 +16800,7 @@ comment on function marketing_automation.explain_record(text, text) is
 
 create or replace function marketing_automation_internal.simulated_events(scenario marketing_automation.scenario, events jsonb)
 returns table (n integer, activity_id integer, kind text, "after" interval, at timestamptz)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     fields constant text[] := array['activity', 'event', 'after', 'at'];
     kinds constant text[] := array['email_opened', 'email_clicked', 'email_bounced', 'unsubscribed'];
@@ -17041,7 +17041,7 @@ comment on function marketing_automation_internal.root_raises(marketing_automati
 
 create or replace function marketing_automation_internal.simulate_row(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.scenario_for(caller, scenario, 'read');
     sees boolean := marketing_automation_internal.sees_rows(caller, chosen.id);
@@ -17154,7 +17154,7 @@ comment on function marketing_automation_internal.simulate_row(regrole, text, te
 
 create or replace function marketing_automation_internal.simulate(caller regrole, scenario text, key text, events jsonb, start timestamptz)
 returns table (at timestamptz, activity text, outcome text, detail text)
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 begin
     -- It asks once for each activity, and a tree has many.
     perform marketing_automation_internal.begin_turn();
@@ -17165,7 +17165,7 @@ comment on function marketing_automation_internal.simulate(regrole, text, text, 
 
 create or replace function marketing_automation.simulate(scenario text, key text, events jsonb default '[]', start timestamptz default now())
 returns table (at timestamptz, activity text, outcome text, detail text)
-language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
     'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
@@ -17511,7 +17511,7 @@ comment on function marketing_automation_internal.rehearse_decisions(integer[], 
 
 create or replace function marketing_automation_internal.late_mails(copies integer[], moment timestamptz)
     returns table (activity_id integer, mails bigint)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
     select a.id, count(*) from marketing_automation.activity a
     join marketing_automation_internal.outbox o on o.activity_id = a.id and o.state = 'queued' and o.due_at > moment
     where a.scenario_id = any (copies) group by a.id
@@ -18327,7 +18327,7 @@ create or replace trigger archive after insert or update or delete on marketing_
 
 create or replace function marketing_automation_internal.job_health()
 returns table (name text, status text, message text, hint text)
-language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 declare
     sees boolean := (select r.rolsuper from pg_roles r where r.rolname = current_user);
     is_needed boolean := exists (select from marketing_automation.scenario s where s.state = 'running');
@@ -18410,7 +18410,7 @@ comment on function marketing_automation_internal.preload_hint() is
 
 create or replace function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
-language sql stable set search_path = pg_catalog, pg_temp as $$
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'worker',
            case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and m.at_work > 0 then 'ok'
                 when w.state in ('starting', 'paused') then 'warning' else 'error' end,
@@ -18545,7 +18545,7 @@ comment on function marketing_automation_internal.partition_health() is
     'API: private. Check of health() about the partitions of message_log: all there, none with mails that should be purged';
 
 create or replace function marketing_automation.health() returns table (name text, status text, message text, hint text, seconds double precision)
-language sql stable security definer set search_path = pg_catalog, pg_temp
+language sql stable security definer rows 20 set search_path = pg_catalog, pg_temp
 -- Its many small parts are estimated dear, and compiling them took 4 s where running them takes 10 ms.
 set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     select h.*, null::double precision from marketing_automation_internal.worker_health() h

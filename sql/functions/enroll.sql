@@ -321,7 +321,7 @@ comment on function marketing_automation.enroll_next(text[]) is
 
 create procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
-language plpgsql rows 1 as $$
+language plpgsql as $$
 declare
     tried pg_catalog.text[] := '{}';
     its_name pg_catalog.text;

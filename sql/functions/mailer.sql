@@ -38,13 +38,8 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-<<<<<<< HEAD
     utm text, utm_hosts text, preheader text, text text, headers jsonb)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
-=======
-    utm text, utm_hosts text, preheader text, text text)
-language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
->>>>>>> 3e96164 (Tell the planner how few rows functions give, so that no statement is compiled for each batch)
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
         k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers
     from marketing_automation.activity u

@@ -82,13 +82,8 @@ comment on function marketing_automation_internal.check_variant(marketing_automa
     'API: private. Raises unless an activity is fit to be a variant of the mail of its parent, if it is to be one, and neither follows one';
 
 create function marketing_automation_internal.template_texts(of_activity integer)
-<<<<<<< HEAD
     returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text, headers jsonb)
 language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
-=======
-    returns table (language text, sender text, subject text, body text, reply_to text, preheader text, text text)
-language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
->>>>>>> 3e96164 (Tell the planner how few rows functions give, so that no statement is compiled for each batch)
 begin
     return query
         select '', coalesce(a.sender, p.sender), coalesce(a.subject, p.subject), coalesce(a.body, p.body),
