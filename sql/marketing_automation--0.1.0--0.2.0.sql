@@ -12869,7 +12869,7 @@ begin
         'settings', (
             select jsonb_object_agg(n.name, nullif(btrim(marketing_automation_internal.setting(n.name)), ''))
             from unnest(array['smtp_url', 'smtp_password_file', 'automation_base', 'email_from', 'bounce_address',
-                'unsubscribe_address', 'feedback_sender', 'dkim_domain', 'dkim_selector', 'dkim_key_file', 'dkim_keys', 'in_doubt']) as n (name)),
+                'unsubscribe_address', 'feedback_sender', 'staging_mailbox', 'dkim_domain', 'dkim_selector', 'dkim_key_file', 'dkim_keys', 'in_doubt']) as n (name)),
         'numbers', (
             select jsonb_object_agg(n.name, extract(epoch from marketing_automation_internal.setting(n.name)::interval))
             from unnest(array['smtp_timeout', 'retry_window', 'message_retention']) as n (name))
@@ -13258,6 +13258,7 @@ declare
     due bigint;
     due_since timestamptz;
     last_at_work timestamptz;
+    staging text := nullif(btrim(marketing_automation_internal.setting('staging_mailbox')), '');
 begin
     if marketing_automation_internal.disarmed_because() is null then
         if not resend then
@@ -13291,12 +13292,17 @@ begin
     delete from marketing_automation.origin;
     insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
     perform marketing_automation_internal.write_armed();
+    if staging is not null then
+        raise notice 'all mails go to %, and not to those whom they are for', staging
+            using hint = 'alter system reset marketing_automation.staging_mailbox; select pg_reload_conf();';
+    end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
 comment on function marketing_automation.arm(boolean) is
     'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
     'with TEMPLATE, and a copy of the whole server are not until this is called. resend: whether mails that wait in such a copy, and those '
-    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any';
+    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any. Says so if all mails go to '
+    'marketing_automation.staging_mailbox';
 
 create or replace function marketing_automation.is_armed() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$
@@ -18558,6 +18564,10 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            coalesce(min(marketing_automation_internal.pause_note()), 'sending is not paused'),
            case when count(*) > 0 then 'select marketing_automation.resume();' end, null
     from marketing_automation.sending_pause
+    union all
+    select 'staging', 'warning', format('all mails go to %s, and not to those whom they are for', s.mailbox),
+           'alter system reset marketing_automation.staging_mailbox; select pg_reload_conf();', null
+    from (select nullif(btrim(marketing_automation_internal.setting('staging_mailbox')), '') as mailbox) s where s.mailbox is not null
     union all
     select 'servers', case when count(*) filter (where s.state = 'out of reach') > 0 then
                         case when bool_and(s.state <> 'ready') then 'error' else 'warning' end else 'ok' end,

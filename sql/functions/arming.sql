@@ -91,6 +91,7 @@ declare
     due bigint;
     due_since timestamptz;
     last_at_work timestamptz;
+    staging text := nullif(btrim(marketing_automation_internal.setting('staging_mailbox')), '');
 begin
     if marketing_automation_internal.disarmed_because() is null then
         if not resend then
@@ -124,12 +125,17 @@ begin
     delete from marketing_automation.origin;
     insert into marketing_automation.origin (system_identifier, database) select t.* from marketing_automation_internal.this_database() t;
     perform marketing_automation_internal.write_armed();
+    if staging is not null then
+        raise notice 'all mails go to %, and not to those whom they are for', staging
+            using hint = 'alter system reset marketing_automation.staging_mailbox; select pg_reload_conf();';
+    end if;
     perform marketing_automation_internal.notify_mailer();
 end $$;
 comment on function marketing_automation.arm(boolean) is
     'API: public. Allows this database on this server to send mail. A fresh CREATE EXTENSION is armed; a restored dump, a copy made '
     'with TEMPLATE, and a copy of the whole server are not until this is called. resend: whether mails that wait in such a copy, and those '
-    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any';
+    'of activities that are due, are sent, or count as sent; null: an error says how many there are, if any. Says so if all mails go to '
+    'marketing_automation.staging_mailbox';
 
 create function marketing_automation.is_armed() returns boolean
 language sql stable security definer set search_path = pg_catalog, pg_temp as $$

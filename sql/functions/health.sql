@@ -236,6 +236,10 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
            case when count(*) > 0 then 'select marketing_automation.resume();' end, null
     from marketing_automation.sending_pause
     union all
+    select 'staging', 'warning', format('all mails go to %s, and not to those whom they are for', s.mailbox),
+           'alter system reset marketing_automation.staging_mailbox; select pg_reload_conf();', null
+    from (select nullif(btrim(marketing_automation_internal.setting('staging_mailbox')), '') as mailbox) s where s.mailbox is not null
+    union all
     select 'servers', case when count(*) filter (where s.state = 'out of reach') > 0 then
                         case when bool_and(s.state <> 'ready') then 'error' else 'warning' end else 'ok' end,
            coalesce(string_agg(s.name, ', ' order by s.name) filter (where s.state = 'out of reach') || ': out of reach',

@@ -15,6 +15,9 @@ use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 /// No row of the table link: a click on it leads nowhere.
 const HIDDEN_LINK: i64 = 0;
 
+/// With it a Message-ID is of no mail that a bounce may be about.
+const STAGED: &str = "staged.";
+
 /// Renders the parts of the mail; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
     let mail = &job.mail;
@@ -99,7 +102,10 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     };
     let scenario = compiled.scenario.as_str();
     let is_bulk = compiled.class.has_bulk_headers;
-    let return_path = settings.bounce_address.as_ref().map(|address| {
+    let staging = settings.staging_mailbox.as_deref();
+    // What comes back from there says nothing about the recipient.
+    let bounce_address = settings.bounce_address.as_ref();
+    let return_path = bounce_address.filter(|_| staging.is_none()).map(|address| {
         address.with(&address_token::sign(
             &settings.keyring,
             Purpose::Bounce,
@@ -116,21 +122,29 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             mail.activity,
         ))
     });
-    let subject = match mail.record {
+    let mut subject = match mail.record {
         Some(_) => assembled.subject,
         None => format!("[Test] {}", assembled.subject),
     };
+    if staging.is_some() {
+        subject = format!("[For {}] {subject}", mail.email.trim());
+    }
+    let staged = if staging.is_some() { STAGED } else { "" };
     let mut message = message::build(&Draft {
         from,
         reply_to: assembled.reply_to.as_deref(),
-        to_address: &mail.email,
+        to_address: staging.unwrap_or(&mail.email),
+        instead_of: staging.map(|_| mail.email.as_str()),
         to_name: mail.recipient_name.as_deref(),
         return_path: return_path.as_deref(),
         subject: &subject,
         html: &assembled.html,
         text: &assembled.text,
         // The same for each attempt: the record's public id and the activity.
-        message_id: &format!("{}.{}@{}", mail.record_uuid, mail.activity, settings.host),
+        message_id: &format!(
+            "{staged}{}.{}@{}",
+            mail.record_uuid, mail.activity, settings.host
+        ),
         date,
         is_bulk,
         unsubscribe_url: Some(unsubscribe_url.as_str()).filter(|_| is_bulk),

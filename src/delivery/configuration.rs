@@ -28,6 +28,7 @@ struct Source {
     bounce_address: Option<String>,
     unsubscribe_address: Option<String>,
     feedback_sender: Option<String>,
+    staging_mailbox: Option<String>,
     dkim: Keys,
     hidden_link: bool,
     keys: Vec<i16>,
@@ -148,6 +149,7 @@ impl Configuration {
             bounce_address: settings.bounce_address.clone(),
             unsubscribe_address: settings.unsubscribe_address.clone(),
             feedback_sender: settings.feedback_sender.clone(),
+            staging_mailbox: settings.staging_mailbox.clone(),
             dkim: dkim::read(settings).map_err(unconfigured)?,
             hidden_link: settings.hidden_link,
             keys: settings.keys.clone(),
@@ -181,6 +183,14 @@ impl Configuration {
         };
         let bounce_address = mailbox("bounce_address", &source.bounce_address)?;
         let unsubscribe_address = mailbox("unsubscribe_address", &source.unsubscribe_address)?;
+        if let Some(address) = &source.staging_mailbox {
+            message::check_address(address).map_err(|error| {
+                unconfigured(format!("marketing_automation.staging_mailbox: {error}"))
+            })?;
+            host.warn(&format!(
+                "all mails go to {address}, and not to those whom they are for: marketing_automation.staging_mailbox"
+            ));
+        }
         let dkim = source.dkim.signers().map_err(unconfigured)?;
         if let Some(domain) = source
             .email_from
@@ -209,6 +219,7 @@ impl Configuration {
                 bounce_address,
                 unsubscribe_address,
                 feedback_sender,
+                staging_mailbox: source.staging_mailbox.clone(),
                 dkim,
                 hidden_link: source.hidden_link,
                 keyring,

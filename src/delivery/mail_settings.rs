@@ -17,6 +17,8 @@ pub struct MailSettings {
     pub unsubscribe_address: Option<TokenMailbox>,
     /// The last field of Feedback-ID.
     pub feedback_sender: String,
+    /// Gets all mails instead of their recipients; None: they get them.
+    pub staging_mailbox: Option<String>,
     pub dkim: Signers,
     /// Whether mails carry a link that only robots find.
     pub hidden_link: bool,

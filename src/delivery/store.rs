@@ -168,6 +168,7 @@ pub struct Settings {
     pub bounce_address: Option<String>,
     pub unsubscribe_address: Option<String>,
     pub feedback_sender: Option<String>,
+    pub staging_mailbox: Option<String>,
     pub dkim_domain: Option<String>,
     pub dkim_selector: Option<String>,
     pub dkim_key_file: Option<String>,

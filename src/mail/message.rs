@@ -43,6 +43,8 @@ pub struct Draft<'a> {
     /// Mailboxes that replies go to, with commas between them; None: that of `from`.
     pub reply_to: Option<&'a str>,
     pub to_address: &'a str,
+    /// Whom it is for, when somebody else gets it.
+    pub instead_of: Option<&'a str>,
     pub to_name: Option<&'a str>,
     /// Envelope sender, to which bounces go; None: the address of `from`.
     pub return_path: Option<&'a str>,
@@ -76,12 +78,19 @@ pub struct Mail {
     pub(crate) from_domain: String,
     /// An address is not ASCII, and so are headers (RFC 6531, RFC 6532).
     pub(crate) smtputf8: bool,
+    /// Somebody else gets it than whom it is for.
+    is_staged: bool,
 }
 
 impl Mail {
     /// Gives the message: header lines and body, with CRLF line ends; ASCII, but for the address of a recipient.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Tells whether somebody else gets it than whom it is for.
+    pub fn is_staged(&self) -> bool {
+        self.is_staged
     }
 
     /// Gives the envelope's sender.
@@ -109,6 +118,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         ("sender", draft.from),
         ("reply-to", draft.reply_to.unwrap_or_default()),
         ("recipient address", to_address),
+        ("recipient address", draft.instead_of.map_or("", str::trim)),
         ("recipient name", &to_name),
         ("return path", draft.return_path.unwrap_or_default()),
         ("subject", draft.subject),
@@ -130,6 +140,10 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
     let reply_to = draft.reply_to.map(reply_to::parse).transpose()?;
     let to = address::parse_recipient("recipient address", to_address)?;
     let smtputf8 = !to.user().is_ascii();
+    let instead_of = draft.instead_of.map(str::trim);
+    if let Some(address) = instead_of {
+        address::check_address(address)?;
+    }
     let to = Mailbox::new(Some(to_name).filter(|name| !name.is_empty()), to);
     check_message_id(draft.message_id)?;
 
@@ -177,6 +191,9 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
     if let Some(id) = draft.feedback_id {
         message = message.raw_header(raw("Feedback-ID", id));
     }
+    if let Some(address) = instead_of {
+        message = message.raw_header(raw("X-Original-Recipient", address));
+    }
     for (name, value) in draft.headers {
         message = message.raw_header(own_headers::header(name, value)?);
     }
@@ -213,6 +230,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         message_id: draft.message_id.to_owned(),
         from_domain: from.email.domain().to_owned(),
         smtputf8,
+        is_staged: instead_of.is_some(),
     })
 }
 

@@ -20,6 +20,7 @@ fn letter(id: &str) -> Draft<'_> {
         from: "Shop <shop@example.org>",
         reply_to: None,
         to_address: "zoe@example.com",
+        instead_of: None,
         to_name: None,
         return_path: None,
         subject: "Hello",

@@ -4,6 +4,7 @@ import re
 
 import requests
 from e2e.mails import links, open_image, unsubscribe_url
+from harness import wait_until
 
 BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 <a href="https://shop.example/a">one</a> <a href="https://shop.example/b?x=1&amp;y=2">two</a>
@@ -50,6 +51,30 @@ def test_links_of_a_text_of_its_own_are_those_of_the_html(shop, sink):
     assert found[1] == links(mail)[0] and found[2] == unsubscribe_url(mail)
     urls = shop.query("select url from marketing_automation.link order by url")
     assert urls == [("https://shop.example/a",), ("https://shop.example/b?x=1&y=2",), ("https://shop.example/c",)]
+
+
+def test_a_staging_mailbox_gets_all_mails_and_nobody_is_judged_by_what_it_says(shop, sink, cluster):
+    settings = {"marketing_automation__staging_mailbox": "stage@shop.example", "marketing_automation__bounce_address": "bounces@shop.example"}
+    with cluster.having(**settings):
+        wait_until(lambda: "all mails go to stage@shop.example" in cluster.log_text(), what="the mailer to say so")
+        sink.answer("stage@*", "550 5.1.1 <stage@shop.example>: no such user")
+        shop.customers("Zoë", email="zoe@example.org")
+        shop.scenario(body=BODY)
+        shop.tick()
+        shop.wait_for_message("zoe@example.org", "deferred")
+        assert not shop.value("select marketing_automation.is_suppressed('zoe@example.org')")
+        sink.behave()
+        shop.query("select marketing_automation.retry(id) from marketing_automation.message")
+        [mail] = sink.wait_for(1)
+        assert mail.recipients == ["stage@shop.example"] and mail.sender == "shop@example.org"
+        assert mail.message["To"] == "Zoë <stage@shop.example>" and mail.message["X-Original-Recipient"] == "zoe@example.org"
+        assert mail.message["Subject"] == "[For zoe@example.org] Welcome Zoë"
+        assert mail.message["Message-ID"].startswith("<staged.")
+        shop.wait_for_message("zoe@example.org", "sent")
+        assert shop.value("select smtp_reply from marketing_automation.message").startswith("to stage@shop.example instead: 250 ")
+        report = f"Content-Type: text/plain\n\n550 5.1.1 <stage@shop.example>: no such user\n\nMessage-ID: {mail.message['Message-ID']}\n"
+        shop.query("select * from marketing_automation.ingest_bounce(%s)", report.encode())
+        assert not shop.value("select marketing_automation.is_suppressed('zoe@example.org')")
 
 
 def test_each_recipient_is_written_to_in_their_language(shop, sink):

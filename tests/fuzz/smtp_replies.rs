@@ -155,6 +155,7 @@ fn mail(id: &str) -> Mail {
         from: "Shop <shop@example.org>",
         reply_to: None,
         to_address: "zoe@example.com",
+        instead_of: None,
         to_name: None,
         return_path: None,
         subject: "Hello",

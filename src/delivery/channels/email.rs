@@ -10,7 +10,7 @@ use crate::delivery::outcome::Outcome;
 use crate::delivery::server::Server;
 use crate::mail::message::Mail;
 use crate::mail::rendered::Rendered;
-use crate::smtp::{Connection, SendErrorKind};
+use crate::smtp::{Connection, Scope, SendErrorKind};
 
 pub struct Email;
 
@@ -41,7 +41,14 @@ impl Channel for Email {
 
     async fn deliver(&self, connection: &mut Connection, mail: &Mail) -> Answer {
         let error = match connection.send(mail).await {
-            Ok(reply) => return Answer::Accepted(Diagnostic::reply(reply)),
+            Ok(reply) => {
+                let mut diagnostic = Diagnostic::reply(reply);
+                if mail.is_staged() {
+                    diagnostic.text =
+                        format!("to {} instead: {}", mail.recipient(), diagnostic.text);
+                }
+                return Answer::Accepted(diagnostic);
+            }
             Err(error) => error,
         };
         let diagnostic = Diagnostic::from(&error);
@@ -52,6 +59,14 @@ impl Channel for Email {
             SendErrorKind::Connection => Answer::Disconnected(diagnostic),
             SendErrorKind::Unavailable => Answer::Unavailable(diagnostic),
             SendErrorKind::Transient => Answer::Deferred(diagnostic),
+            // Somebody will mend the mailbox, and the one whom the mail is for may have a good one.
+            SendErrorKind::Permanent
+                if mail.is_staged()
+                    && (diagnostic.is_about(Scope::Recipient)
+                        || diagnostic.is_about(Scope::RecipientDomain)) =>
+            {
+                Answer::Deferred(diagnostic)
+            }
             SendErrorKind::Permanent => Answer::Refused(diagnostic),
         }
     }

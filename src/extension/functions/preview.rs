@@ -145,6 +145,7 @@ fn render_preview(
         from: sender.as_deref().unwrap_or(&nobody),
         reply_to: mail.reply_to.as_deref(),
         to_address: email.as_deref().unwrap_or(&nobody),
+        instead_of: None,
         to_name: recipient_name.as_deref(),
         return_path: None,
         subject: &mail.subject,

@@ -86,6 +86,22 @@ pub(super) unsafe extern "C-unwind" fn unsubscribe_address(
 }
 
 #[pg_guard]
+pub(super) unsafe extern "C-unwind" fn staging_mailbox(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe {
+        is_unset_or(
+            new_value,
+            c"Write an address alone, such as staging@shop.example.",
+            message::check_address,
+        )
+    }
+}
+
+#[pg_guard]
 pub(super) unsafe extern "C-unwind" fn feedback_sender(
     new_value: *mut *mut c_char,
     _extra: *mut *mut c_void,

@@ -10,6 +10,7 @@ static EMAIL_FROM: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::
 static BOUNCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static UNSUBSCRIBE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static FEEDBACK_SENDER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+static STAGING_MAILBOX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_DOMAIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_SELECTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -53,6 +54,11 @@ pub(crate) fn unsubscribe_address() -> Option<String> {
 /// Last field of Feedback-ID.
 pub(crate) fn feedback_sender() -> Option<String> {
     text(&FEEDBACK_SENDER)
+}
+
+/// Address that gets all mails instead of their recipients.
+pub(crate) fn staging_mailbox() -> Option<String> {
+    text(&STAGING_MAILBOX)
 }
 
 /// Defines them.
@@ -101,6 +107,17 @@ pub(super) fn init() {
             GucContext::Suset,
             flags,
             Some(check::feedback_sender),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.staging_mailbox",
+            c"Address that gets all mails instead of those whom they are for, who are named in the subject. Unset: they get them.",
+            c"For a copy on which one tries things out. Such as: staging@shop.example",
+            &STAGING_MAILBOX,
+            GucContext::Suset,
+            flags,
+            Some(check::staging_mailbox),
             None,
             None,
         );

@@ -97,6 +97,7 @@ impl Store for SpiStore {
                     bounce_address: settings::bounce_address(),
                     unsubscribe_address: settings::unsubscribe_address(),
                     feedback_sender: settings::feedback_sender(),
+                    staging_mailbox: settings::staging_mailbox(),
                     dkim_domain: settings::dkim_domain(),
                     dkim_selector: settings::dkim_selector(),
                     dkim_key_file: settings::dkim_key_file(),

@@ -11,6 +11,7 @@ fn mail() -> Mail {
         from: "Shop <shop@example.org>",
         reply_to: None,
         to_address: "zoe@example.com",
+        instead_of: None,
         to_name: None,
         return_path: None,
         subject: "Grüße",

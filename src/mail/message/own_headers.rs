@@ -13,7 +13,7 @@ pub const MAX_OWN_HEADERS: usize = 32;
 const MAX_NAME: usize = 76;
 
 /// Headers that a mail has of itself, or that say whom it is for and which way it has come.
-const TAKEN: [&str; 25] = [
+const TAKEN: [&str; 26] = [
     "from",
     "sender",
     "reply-to",
@@ -35,6 +35,7 @@ const TAKEN: [&str; 25] = [
     "authentication-results",
     "delivered-to",
     "x-original-to",
+    "x-original-recipient",
     "errors-to",
     "apparently-to",
     "disposition-notification-to",

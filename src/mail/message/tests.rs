@@ -11,6 +11,7 @@ fn draft() -> Draft<'static> {
         from: "Shop <shop@example.org>",
         reply_to: None,
         to_address: "zoe@example.com",
+        instead_of: None,
         to_name: Some("Zoë \"Z\" Müller, Dr."),
         return_path: None,
         subject: "Grüße: 20 % für dich",

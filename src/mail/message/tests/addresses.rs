@@ -245,3 +245,34 @@ fn nobody_writes_headers_by_the_address_for_replies() {
         assert!(error.starts_with("reply-to "), "{error}");
     }
 }
+
+#[test]
+fn who_gets_a_mail_instead_is_told_whom_it_is_for() {
+    let mail = build(&Draft {
+        to_address: "staging@example.org",
+        instead_of: Some(" zoë@bücher.example "),
+        ..draft()
+    })
+    .unwrap();
+    assert_eq!(mail.recipient(), "staging@example.org");
+    assert!(mail.is_staged() && !mail.smtputf8);
+    let text = text(&mail);
+    assert_eq!(
+        header(&text, "To"),
+        Some("=?utf-8?b?Wm/DqyAiWiIgTcO8bGxlciwgRHIu?= <staging@example.org>")
+    );
+    assert_eq!(
+        header(&text, "X-Original-Recipient"),
+        Some("=?utf-8?b?em/Dq0Biw7xjaGVyLmV4YW1wbGU=?=")
+    );
+    for nobody in ["nobody", "a@b.example\r\nBcc: x@y.example", ""] {
+        let error = build(&Draft {
+            instead_of: Some(nobody),
+            ..draft()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(error.starts_with("recipient address "), "{error}");
+    }
+    assert!(!build(&draft()).unwrap().is_staged());
+}
