@@ -1088,6 +1088,10 @@ alter table marketing_automation.activity_translation
 alter table marketing_automation.activity add column headers jsonb;
 comment on column marketing_automation.activity.headers is
     'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
+-- Style sheets in the elements.
+alter table marketing_automation.scenario add column inline_css boolean not null default false;
+comment on column marketing_automation.scenario.inline_css is
+    'Whether what <style> says of elements is written into them, too, for programs that show a mail without its style sheets';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -4637,14 +4641,15 @@ create or replace function marketing_automation_internal.scenario_retitle() retu
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update marketing_automation.activity a set version = a.version + 1
-    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts) is distinct from (old.name, old.language, old.utm, old.utm_hosts);
+    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts, new.inline_css)
+        is distinct from (old.name, old.language, old.utm, old.utm_hosts, old.inline_css);
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_retitle() is
-    'API: private. Templates see the name of their scenario and are written in its language, and links get its utm: compiled ones are cached by the '
+    'API: private. Templates see the name of their scenario and are written in its language, and mails get its utm and inline_css: compiled ones are cached by the '
     'activity''s version';
 
-create or replace trigger retitle after update of name, language, utm, utm_hosts on marketing_automation.scenario
+create or replace trigger retitle after update of name, language, utm, utm_hosts, inline_css on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
 
 create or replace function marketing_automation_internal.scenario_regoal() returns trigger
@@ -5781,7 +5786,7 @@ create or replace function marketing_automation.create_scenario(
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
     reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false,
-    utm text default null, utm_hosts text default null
+    utm text default null, utm_hosts text default null, inline_css boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -5805,19 +5810,19 @@ begin
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
                 'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority,
-                'utm', utm, 'utm_hosts', utm_hosts)));
+                'utm', utm, 'utm_hosts', utm_hosts, 'inline_css', inline_css)));
         return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
         goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority,
-        utm, utm_hosts)
+        utm, utm_hosts, inline_css)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
         create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority,
-        create_scenario.utm, create_scenario.utm_hosts)
+        create_scenario.utm, create_scenario.utm_hosts, create_scenario.inline_css)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -5831,7 +5836,7 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text, integer, boolean, text, text) is
+    interval, text, text, text, numeric, text, text, interval, text, integer, boolean, text, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
@@ -5840,7 +5845,8 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'row enters again; occasion: SQL expression over self for what it enters, once for each; priority: from -1000, last, to 1000: which of the '
     'scenarios goes first; replace: one of that name becomes what these '
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error; '
-    'utm: template of the parameters that links to utm_hosts, and to hosts below them, get: utm_source=shop&utm_campaign={{ scenario.name }}';
+    'utm: template of the parameters that links to utm_hosts, and to hosts below them, get: utm_source=shop&utm_campaign={{ scenario.name }}; '
+    'inline_css: whether what <style> says is written into the elements of its mails';
 
 -- As that of register_model().
 create or replace function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer
@@ -12058,10 +12064,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -12967,7 +12973,7 @@ comment on function marketing_automation.mailer_next_due() is
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t

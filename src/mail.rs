@@ -13,6 +13,7 @@ pub mod canonical_address;
 pub mod dkim;
 pub(crate) mod edits;
 mod html_tokens;
+mod inline_css;
 pub mod locale;
 pub mod message;
 pub mod mjml;

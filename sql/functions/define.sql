@@ -7,7 +7,7 @@ create function marketing_automation.create_scenario(
     exit_condition text default null, goal_window interval default '30 days', goal_at text default null, goal_value text default null,
     send_window text default null, holdout numeric default 0, topic text default null, message_class text default 'marketing',
     reenter_after interval default null, occasion text default null, priority integer default 0, replace boolean default false,
-    utm text default null, utm_hosts text default null
+    utm text default null, utm_hosts text default null, inline_css boolean default false
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -31,19 +31,19 @@ begin
                 'track_clicks', track_clicks, 'exit_condition', exit_condition, 'goal_window', goal_window, 'goal_at', goal_at,
                 'goal_value', goal_value, 'send_window', send_window, 'holdout', holdout, 'topic', topic, 'message_class', message_class,
                 'reenter_after', reenter_after, 'occasion', occasion, 'priority', priority,
-                'utm', utm, 'utm_hosts', utm_hosts)));
+                'utm', utm, 'utm_hosts', utm_hosts, 'inline_css', inline_css)));
         return its_id;
     end if;
     insert into marketing_automation.scenario as s
         (name, title, model, domain, unsubscribable, language, goal, goal_ends_journey, track_opens, track_clicks, exit_condition,
         goal_window, goal_at, goal_value, send_window, holdout, topic, message_class, reenter_after, occasion, priority,
-        utm, utm_hosts)
+        utm, utm_hosts, inline_css)
     values (create_scenario.name, create_scenario.title, create_scenario.model, create_scenario.domain, create_scenario.unsubscribable,
         create_scenario.language, create_scenario.goal, create_scenario.goal_ends_journey, create_scenario.track_opens,
         create_scenario.track_clicks, create_scenario.exit_condition, create_scenario.goal_window, create_scenario.goal_at,
         create_scenario.goal_value, create_scenario.send_window, create_scenario.holdout, create_scenario.topic,
         create_scenario.message_class, create_scenario.reenter_after, create_scenario.occasion, create_scenario.priority,
-        create_scenario.utm, create_scenario.utm_hosts)
+        create_scenario.utm, create_scenario.utm_hosts, create_scenario.inline_css)
     on conflict on constraint scenario_name_key do nothing
     returning s.id into its_id;
     if its_id is null then
@@ -57,7 +57,7 @@ begin
     return its_id;
 end $$;
 comment on function marketing_automation.create_scenario(text, text, text, boolean, varchar, text, boolean, boolean, boolean, text, text,
-    interval, text, text, text, numeric, text, text, interval, text, integer, boolean, text, text) is
+    interval, text, text, text, numeric, text, text, interval, text, integer, boolean, text, text, boolean) is
     'API: public. Creates a draft scenario owned by the current user and returns its id. domain, goal, exit_condition: SQL boolean expressions '
     'over self; goal_at, goal_value: when the goal was reached, and what that is worth, within goal_window of entering; language: the one that its '
     'activities are written in; track_opens, track_clicks: whether they are recorded; title: what recipients know its mails as, on the page '
@@ -66,7 +66,8 @@ comment on function marketing_automation.create_scenario(text, text, text, boole
     'row enters again; occasion: SQL expression over self for what it enters, once for each; priority: from -1000, last, to 1000: which of the '
     'scenarios goes first; replace: one of that name becomes what these '
     'arguments say, defaults included, and keeps its state, owner and activities; what its records forbid to change is an error; '
-    'utm: template of the parameters that links to utm_hosts, and to hosts below them, get: utm_source=shop&utm_campaign={{ scenario.name }}';
+    'utm: template of the parameters that links to utm_hosts, and to hosts below them, get: utm_source=shop&utm_campaign={{ scenario.name }}; '
+    'inline_css: whether what <style> says is written into the elements of its mails';
 
 -- As that of register_model().
 create function marketing_automation.create_scenario(text, text, text, boolean, text, text, boolean, boolean, boolean) returns integer

@@ -194,14 +194,15 @@ create function marketing_automation_internal.scenario_retitle() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     update marketing_automation.activity a set version = a.version + 1
-    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts) is distinct from (old.name, old.language, old.utm, old.utm_hosts);
+    where a.scenario_id = new.id and (new.name, new.language, new.utm, new.utm_hosts, new.inline_css)
+        is distinct from (old.name, old.language, old.utm, old.utm_hosts, old.inline_css);
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_retitle() is
-    'API: private. Templates see the name of their scenario and are written in its language, and links get its utm: compiled ones are cached by the '
+    'API: private. Templates see the name of their scenario and are written in its language, and mails get its utm and inline_css: compiled ones are cached by the '
     'activity''s version';
 
-create trigger retitle after update of name, language, utm, utm_hosts on marketing_automation.scenario
+create trigger retitle after update of name, language, utm, utm_hosts, inline_css on marketing_automation.scenario
     for each row execute function marketing_automation_internal.scenario_retitle();
 
 create function marketing_automation_internal.scenario_regoal() returns trigger

@@ -100,6 +100,7 @@ create table marketing_automation.scenario (
     occasion text,
     utm text,
     utm_hosts text,
+    inline_css boolean not null default false,
     constraint scenario_journey_ends_with_goal check (goal is not null or not goal_ends_journey),
     constraint scenario_goal_parts_need_goal check (goal is not null or (goal_at is null and goal_value is null)),
     constraint scenario_holdout_needs_goal check (goal is not null or holdout = 0),
@@ -156,6 +157,8 @@ comment on column marketing_automation.scenario.occasion is
     'SQL expression over self, taken as text: what a row enters for, once for each, such as a year or an order; a row that has none (null or '
     'empty) waits. Fixed once records have entered. Null: rows enter for no occasion';
 
+comment on column marketing_automation.scenario.inline_css is
+    'Whether what <style> says of elements is written into them, too, for programs that show a mail without its style sheets';
 comment on column marketing_automation.scenario.utm is
     'Template of parameters, utm_source=shop&utm_campaign={{ scenario.name }}, that links of its mails get: before the fragment, but for those '
     'that a link has; null: links lead where they are written';

@@ -1052,3 +1052,7 @@ alter table marketing_automation.activity_translation
 alter table marketing_automation.activity add column headers jsonb;
 comment on column marketing_automation.activity.headers is
     'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
+-- Style sheets in the elements.
+alter table marketing_automation.scenario add column inline_css boolean not null default false;
+comment on column marketing_automation.scenario.inline_css is
+    'Whether what <style> says of elements is written into them, too, for programs that show a mail without its style sheets';

@@ -92,6 +92,8 @@ pub struct TemplateRow {
     pub text: Option<String>,
     /// An object of names and templates.
     pub headers: Option<String>,
+    /// Whether style sheets are written into the elements that they match.
+    pub inline_css: bool,
     /// What the links of its mails get, and the hosts that get it.
     pub utm: Option<String>,
     pub utm_hosts: Option<String>,

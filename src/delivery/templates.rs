@@ -57,6 +57,9 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
         if let Some(headers) = row.headers {
             translations.set_headers(headers_of(&headers));
         }
+        if row.inline_css {
+            translations.inline_css();
+        }
         if let (Some(utm), Some(hosts)) = (row.utm, row.utm_hosts) {
             translations.set_campaign(utm, hosts);
         }

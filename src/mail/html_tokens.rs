@@ -28,6 +28,11 @@ pub(crate) struct Tag<'a> {
 }
 
 impl<'a> Tag<'a> {
+    /// Gives the length of the tag as it is written, with its brackets.
+    pub(crate) fn length(&self) -> usize {
+        "<".len() + self.name.len() + self.attributes.len() + ">".len()
+    }
+
     /// Gives the decoded value of an attribute; the first of several with the same name.
     pub(crate) fn attribute(&self, name: &str) -> Option<Cow<'a, str>> {
         let mut rest = self.attributes;

@@ -23,7 +23,9 @@ use mrml::prelude::parser::{Error, ParserOptions};
 use mrml::prelude::render::RenderOptions;
 
 pub(crate) use broken::{first_break, first_break_in_piece};
+pub(crate) use css::{Rule, Sheet};
 pub(crate) use depth::{Change, changes};
+pub(crate) use finish::inline_styles;
 pub(crate) use idle::idle_attributes;
 pub(crate) use mistakes::{Mistake, first_mistake, first_mistake_in_piece};
 

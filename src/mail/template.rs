@@ -58,7 +58,7 @@ use crate::mail::campaign::Hosts;
 use crate::mail::locale::{self, Locale};
 use crate::mail::placeholder::Links;
 use crate::mail::rendered::Rendered;
-use crate::mail::{mjml, plain_text, preheader, rewrite, text_links, tracking_pixel};
+use crate::mail::{inline_css, mjml, plain_text, preheader, rewrite, text_links, tracking_pixel};
 use columns::RESULTS;
 use environment::Scope;
 use limits::{check_context, too_long};
@@ -123,6 +123,8 @@ pub struct MailTemplate {
     languages: [Option<String>; Part::ALL.len()],
     /// The language of the parameters that links get, and the hosts that get them; None: there are none.
     campaign: Option<(String, Arc<Hosts>)>,
+    /// Whether style sheets are written into the elements that they match.
+    inlines_css: bool,
     /// Names of the headers that the author adds, and the language of their values.
     headers: (Vec<String>, String),
     /// Links that were found in the body and its snippets; None: they are looked for in every mail.
@@ -146,6 +148,7 @@ impl MailTemplate {
             environment: environment::environment(),
             languages: sources.map(|source| Some(source?.language.to_owned())),
             campaign: None,
+            inlines_css: false,
             headers: Default::default(),
             links: None,
             sources: HashMap::new(),
@@ -321,6 +324,11 @@ impl MailTemplate {
             Some(known) => rewrite::track_marked(&body, known, &mut links)
                 .map_err(|message| TemplateError::new(Part::Body, message))?,
             None => html_of(body, &mut links)?,
+        };
+        let html = match self.inlines_css {
+            true => inline_css::inline(html)
+                .map_err(|message| TemplateError::new(Part::Body, message))?,
+            false => html,
         };
         let text = match own_text {
             Some(text) => text_links::track(&text, &mut links),

@@ -147,7 +147,7 @@ impl Store for PostgresStore {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
             let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
-                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text \
+                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text, inline_css \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -171,6 +171,7 @@ impl Store for PostgresStore {
                     preheader: row.try_get(14)?,
                     text: row.try_get(15)?,
                     headers: row.try_get(16)?,
+                    inline_css: row.try_get(17)?,
                 })
             });
             rows.collect()

@@ -4,6 +4,7 @@ import re
 
 import requests
 from e2e.mails import links, open_image, unsubscribe_url
+
 from harness import wait_until
 
 BODY = """<html><body><p>Bonjour {{ record.name }}</p>
@@ -14,9 +15,10 @@ BODY = """<html><body><p>Bonjour {{ record.name }}</p>
 def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
     reply_to = "{{ record.name }} <{{ party.email }}>, help@example.org"
-    shop.scenario(body=BODY, subject="Für {{ record.name }} & Söhne", reply_to=reply_to, preheader="Pour {{ record.name }}",
+    body = BODY.replace("<body>", "<head><style>p {color: teal}</style></head><body>")
+    shop.scenario(body=body, subject="Für {{ record.name }} & Söhne", reply_to=reply_to, preheader="Pour {{ record.name }}",
                   headers='{"X-Customer": "{{ record.name }}", "Importance": "high"}')  # fmt: skip
-    shop.query("update marketing_automation.scenario set utm = 'utm_source={{ scenario.name }}', utm_hosts = 'shop.example'")
+    shop.query("update marketing_automation.scenario set utm = 'utm_source={{ scenario.name }}', utm_hosts = 'shop.example', inline_css = true")
     shop.tick()
     mail = sink.wait_for(1)[0]
     message = mail.message
@@ -32,6 +34,7 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert re.fullmatch(r"<http://127\.0\.0\.1:\d+/u/[\w-]+>", message["List-Unsubscribe"])
     assert message.get_content_type() == "multipart/alternative"
     assert re.search(r"<body><div style=.display:none[^>]*>Pour Zoë", mail.html) and "Pour" not in mail.text
+    assert '<p style="color:teal;">' in mail.html
     assert "Bonjour Zoë" in mail.text and re.search(r"one <http://127\.0\.0\.1:\d+/c/[\w-]+>", mail.text)
     assert not re.search(r"<(?!http|mailto:)", mail.text)
     assert len(links(mail)) == 2 and "https://shop.example/a" not in mail.html

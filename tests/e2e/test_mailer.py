@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from e2e.shop import BODY
 
 from harness import Mailer, wait_until
 
@@ -15,16 +16,18 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     assert bare_shop.value("select state from marketing_automation.worker_status()") == "not preloaded"
     mailer = start_mailer(bare_shop)
     bare_shop.crowd(200)
-    bare_shop.scenario(reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}", text="Plain {{ record.name }}",
-                       headers='{"X-Name": "{{ record.name }}"}')  # fmt: skip
-    bare_shop.query("update marketing_automation.scenario set utm = 'utm_source=mail', utm_hosts = 'shop.example'")
+    bare_shop.scenario(
+        body="<style>p {color: teal}</style>" + BODY, reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}",
+        text="Plain {{ record.name }}", headers='{"X-Name": "{{ record.name }}"}',
+    )  # fmt: skip
+    bare_shop.query("update marketing_automation.scenario set utm = 'utm_source=mail', utm_hosts = 'shop.example', inline_css = true")
     bare_shop.activity("later", parent="hello", delay="1 day", subject="Again")
     bare_shop.tick()
     sink.wait_for(200)
     wait_until(lambda: set(bare_shop.messages().values()) == {"sent"}, what="all to be recorded")
     assert set(recipients(sink).values()) == {1}
     assert sink.mails[0].subject.startswith("Welcome c")
-    assert "Hello c" in sink.mails[0].html and ">For c" in sink.mails[0].html and sink.mails[0].text.startswith("Plain c")
+    assert '<p style="color:teal;">Hello c' in sink.mails[0].html and ">For c" in sink.mails[0].html and sink.mails[0].text.startswith("Plain c")
     assert all(mail.message["Reply-To"] == mail.recipients[0] == f"{mail.message['X-Name']}@example.org" for mail in sink.mails)
     assert bare_shop.query("select url from marketing_automation.link") == [("https://shop.example/start?utm_source=mail",)]
     # Children of a sent mail start without a worker too.

@@ -61,7 +61,8 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
         client
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
-                        reply_to, utm, utm_hosts, preheader, text, headers::text
+                        reply_to, utm, utm_hosts, preheader, text, headers::text,
+                        inline_css
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -87,6 +88,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     preheader: row.get(15)?,
                     text: row.get(16)?,
                     headers: row.get(17)?,
+                    inline_css: row.get(18)?.unwrap_or_default(),
                 })
             })
             .collect()

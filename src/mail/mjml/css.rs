@@ -7,11 +7,11 @@ use lol_html::Selector;
 const MAX_PARENTHESES: usize = 8;
 
 /// Weight of a selector: ids, then classes, attributes and pseudo-classes, then names of elements.
-pub(super) type Specificity = (u32, u32, u32);
+pub(crate) type Specificity = (u32, u32, u32);
 
 /// A property and its value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Declaration {
+pub(crate) struct Declaration {
     pub(super) name: String,
     /// Without `!important`.
     pub(super) value: String,
@@ -20,23 +20,23 @@ pub(super) struct Declaration {
 
 /// One selector and what it declares.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     pub(super) selector: Selector,
     pub(super) specificity: Specificity,
-    pub(super) declarations: Vec<Declaration>,
+    pub(crate) declarations: Vec<Declaration>,
 }
 
 /// A style sheet that is to be written into elements.
 #[derive(Debug, Default)]
-pub(super) struct Sheet {
-    pub(super) rules: Vec<Rule>,
+pub(crate) struct Sheet {
+    pub(crate) rules: Vec<Rule>,
     /// What no attribute can say: `@media`, `:hover`, `a + b`.
     pub(super) rest: String,
 }
 
 impl Sheet {
     /// Reads a style sheet as browsers do: what they do not understand is left out.
-    pub(super) fn read(css: &str) -> Sheet {
+    pub(crate) fn read(css: &str) -> Sheet {
         let mut sheet = Sheet::default();
         let mut input = ParserInput::new(css);
         let mut parser = Parser::new(&mut input);

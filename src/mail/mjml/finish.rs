@@ -46,7 +46,7 @@ pub(super) fn set_attributes(html: String, attributes: &[HtmlAttribute]) -> Resu
 ///
 /// # Errors
 /// As [`set_attributes`].
-pub(super) fn inline_styles(html: String, rules: &[Rule]) -> Result<String, String> {
+pub(crate) fn inline_styles(html: String, rules: &[Rule]) -> Result<String, String> {
     if rules.is_empty() {
         return Ok(html);
     }

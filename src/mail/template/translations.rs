@@ -62,6 +62,7 @@ pub struct Translations {
     snippets: Arc<Snippets>,
     campaign: Option<CampaignSource>,
     headers: Vec<(String, String)>,
+    inlines_css: bool,
 }
 
 /// The choice of texts for a recipient. Recipients with equal choices share compiled templates; there are not more choices than
@@ -82,6 +83,7 @@ impl Translations {
             snippets,
             campaign: None,
             headers: Vec::new(),
+            inlines_css: false,
         }
     }
 
@@ -92,6 +94,11 @@ impl Translations {
             hosts,
             language: self.language.clone(),
         });
+    }
+
+    /// Its mails get their style sheets written into the elements that they match.
+    pub fn inline_css(&mut self) {
+        self.inlines_css = true;
     }
 
     /// The headers that its mails get, as names and templates, in whatever language.
@@ -144,6 +151,7 @@ impl Translations {
         });
         let mut template = MailTemplate::compile(sources, self.campaign.as_ref(), &self.snippets)?;
         template.add_headers(&self.headers, &self.language)?;
+        template.inlines_css = self.inlines_css;
         Ok(template)
     }
 

@@ -114,6 +114,7 @@ impl Store for Database {
             preheader: None,
             text: None,
             headers: None,
+            inline_css: false,
             utm: None,
             utm_hosts: None,
         };

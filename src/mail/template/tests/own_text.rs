@@ -152,3 +152,50 @@ fn both_go_with_the_body_of_their_language() {
         );
     }
 }
+
+#[test]
+fn style_sheets_are_written_into_elements_where_that_is_wanted() {
+    let body = r#"<style>a, p {color: teal} .off {display: none}</style><p>Hello <a href="https://shop.example/{{ 7 }}">you</a></p><p class="off">gone</p>"#;
+    let mail = |inline: bool| {
+        let mut translations = Translations::new("en", Arc::default());
+        let text = |text: &str| Some(text.to_owned());
+        translations.add(
+            "",
+            Texts {
+                subject: text("s"),
+                body: text(body),
+                preheader: text("News"),
+                ..Texts::default()
+            },
+        );
+        if inline {
+            translations.inline_css();
+        }
+        let template = translations.compile(&translations.choose("en")).unwrap();
+        assembled(&template.render(&context(), &recipient()).unwrap())
+    };
+    let (plain, inlined) = (mail(false), mail(true));
+    assert!(
+        plain
+            .html
+            .contains(r#"<p>Hello <a href="https://t.example/c/0">you</a></p><p class="off">"#)
+    );
+    assert!(
+        inlined.html.contains(
+            r#"<p style="color:teal;">Hello <a style="color:teal;" href="https://t.example/c/0">you</a></p><p style="color:teal;display:none;" class="off">"#
+        ),
+        "{}",
+        inlined.html
+    );
+    assert!(
+        inlined
+            .html
+            .contains("<style>a, p {color: teal} .off {display: none}</style>")
+    );
+    // What does not show is not in the text.
+    assert!(
+        plain.text.contains("gone") && !inlined.text.contains("gone"),
+        "{}",
+        inlined.text
+    );
+}
