@@ -1,6 +1,7 @@
 //! MJML to HTML.
 
 mod angle_bracket;
+mod behind_end;
 mod broken;
 mod carried;
 mod conditional;

@@ -3,6 +3,7 @@
 
 use htmlparser::{ElementEnd, Token, Tokenizer};
 
+use super::behind_end::behind_end;
 use super::elements::{COMMON, elements};
 use super::prepare::VOID;
 use super::{NO_INCLUDE, angle_bracket, conditional, head, without_prolog};
@@ -30,14 +31,16 @@ impl Mistake {
 /// Finds the first mistake; `tag` stands for each byte of an expression. What cannot be parsed is left to mrml.
 pub(crate) fn first_mistake(document: &str, tag: char) -> Option<Mistake> {
     // A tokenizer of XML ends at control characters.
-    let document = angle_bracket::protect(&document.replace(tag, " "));
-    if let Some(offset) = conditional::broken(&document) {
+    let protected = angle_bracket::protect(&document.replace(tag, " "));
+    if let Some(offset) = conditional::broken(&protected) {
         return Some(Mistake::new(offset, conditional::BROKEN, None));
     }
-    unknown_name(&document, 0).or_else(|| {
-        let (offset, message) = head::read(&document).err()?;
-        Some(Mistake::new(offset, &message, None))
-    })
+    unknown_name(&protected, 0)
+        .or_else(|| {
+            let (offset, message) = head::read(&protected).err()?;
+            Some(Mistake::new(offset, &message, None))
+        })
+        .or_else(|| behind_end(document, tag))
 }
 
 /// Finds the first name that does not exist in a piece of a document. Where it will stand is not known, so that its elements
