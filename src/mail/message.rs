@@ -131,7 +131,11 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         ("list id", draft.list_id.unwrap_or_default()),
         ("feedback id", draft.feedback_id.unwrap_or_default()),
     ];
-    for (field, value) in fields {
+    let own = draft
+        .headers
+        .iter()
+        .map(|(_, value)| ("header", value.as_str()));
+    for (field, value) in fields.into_iter().chain(own) {
         if let Some(character) = value.chars().find(|&c| is_forbidden_in_header(c)) {
             return Err(MessageError::ControlCharacter { field, character });
         }

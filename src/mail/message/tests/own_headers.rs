@@ -73,4 +73,16 @@ fn no_name_of_another_header_gets_in() {
         .to_string();
         assert!(error.starts_with("header "), "{error}");
     }
+    for value in ["a\r\nBcc: b", "a\u{2028}b"] {
+        let error = build(&Draft {
+            headers: &[("X-A".to_owned(), value.to_owned())],
+            ..draft()
+        })
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.starts_with("header holds the control character"),
+            "{error}"
+        );
+    }
 }
