@@ -15,6 +15,7 @@ mod finish;
 mod head;
 mod icon_position;
 mod idle;
+mod mistake;
 mod mistakes;
 mod prepare;
 mod room;
@@ -28,7 +29,8 @@ pub(crate) use css::{Rule, Sheet};
 pub(crate) use depth::{Change, changes};
 pub(crate) use finish::inline_styles;
 pub(crate) use idle::idle_attributes;
-pub(crate) use mistakes::{Mistake, first_mistake, first_mistake_in_piece};
+pub(crate) use mistake::Mistake;
+pub(crate) use mistakes::{first_mistake, first_mistake_in_piece};
 
 /// What `mj-include` says wherever it stands.
 const NO_INCLUDE: &str = "mj-include loads nothing: use {% include \"snippet\" %}";

@@ -1,6 +1,6 @@
 //! What stands behind the end of a document, where XML has no place for anything but comments: no mail can be made of it.
 
-use super::mistakes::Mistake;
+use super::mistake::Mistake;
 
 const END: &str = "</mjml";
 

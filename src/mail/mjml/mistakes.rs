@@ -5,28 +5,9 @@ use htmlparser::{ElementEnd, Token, Tokenizer};
 
 use super::behind_end::behind_end;
 use super::elements::{COMMON, elements};
+use super::mistake::Mistake;
 use super::prepare::VOID;
 use super::{NO_INCLUDE, angle_bracket, conditional, head, without_prolog};
-
-/// A mistake of the author.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mistake {
-    /// Byte offset in the document.
-    pub(crate) offset: usize,
-    pub(crate) message: String,
-    pub(crate) hint: Option<String>,
-}
-
-impl Mistake {
-    pub(super) fn new(offset: usize, message: &str, hint: Option<String>) -> Mistake {
-        let message = format!("mjml: {message}");
-        Mistake {
-            offset,
-            message,
-            hint,
-        }
-    }
-}
 
 /// Finds the first mistake; `tag` stands for each byte of an expression. What cannot be parsed is left to mrml.
 pub(crate) fn first_mistake(document: &str, tag: char) -> Option<Mistake> {
