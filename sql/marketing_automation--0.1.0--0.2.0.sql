@@ -1092,6 +1092,74 @@ comment on column marketing_automation.activity.headers is
 alter table marketing_automation.scenario add column inline_css boolean not null default false;
 comment on column marketing_automation.scenario.inline_css is
     'Whether what <style> says of elements is written into them, too, for programs that show a mail without its style sheets';
+-- Webhooks.
+create table marketing_automation.webhook_target (
+    origin text primary key,
+    secret_file text,
+    role name,
+    role_id oid,
+    is_private boolean not null default false,
+    connections integer not null default 8 check (connections between 1 and 200),
+    timeout interval not null default '10 seconds' check (timeout between interval '100 milliseconds' and interval '60 seconds'),
+    enabled boolean not null default true,
+    disabled_at timestamptz,
+    disabled_because text
+);
+comment on table marketing_automation.webhook_target is
+    'API: public. Servers to which webhooks may go, for superusers: messages of customers leave for there, and files of the server are read. '
+    'Others see webhook_target_status';
+comment on column marketing_automation.webhook_target.origin is 'Scheme, host and port, as https://crm.example or http://hooks.internal:8080';
+comment on column marketing_automation.webhook_target.secret_file is
+    'File whose first line is the secret that signs (standard-webhooks.com): whsec_ and 24 to 64 bytes in base64; readable by the server''s '
+    'operating system user only; null: nothing is signed';
+comment on column marketing_automation.webhook_target.role is
+    'Scenarios whose owner is a member of this role may use it; null: all';
+comment on column marketing_automation.webhook_target.role_id is
+    'The role that was named when it was written: another one of that name may not. 0: there was none; null: all may';
+comment on column marketing_automation.webhook_target.is_private is
+    'Whether its host may be at a loopback or private address; link-local ones, where clouds keep secrets, are never used';
+comment on column marketing_automation.webhook_target.connections is 'Connections at most, each reused for many messages';
+comment on column marketing_automation.webhook_target.timeout is 'How long it may take to connect and to answer, in all';
+comment on column marketing_automation.webhook_target.enabled is
+    'Whether messages go there; an answer 410 Gone sets it to false: then they fail at once, until somebody sets it to true';
+comment on column marketing_automation.webhook_target.disabled_at is 'When an answer has disabled it';
+comment on column marketing_automation.webhook_target.disabled_because is 'That answer';
+
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_action_check,
+    add column url text,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
+        'email_not_bounced', 'condition_not_met', 'call_failed', 'webhook_delivered', 'webhook_failed', 'variant')),
+    add constraint activity_action_check check (action in ('send_email', 'call', 'webhook')),
+    add constraint activity_webhook_has_url check ((action is not distinct from 'webhook') = (url is not null)),
+    add constraint activity_webhook_does_not_branch check (url is null or branch_by is null);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; '
+    'webhook_delivered, webhook_failed: when the target of its parent has taken the webhook, or will not; variant: '
+    'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; webhook, see url; or null for a node that only branches';
+comment on column marketing_automation.activity.url is
+    'Template of the address that an activity with the action webhook POSTs to, of a server in webhook_target: scheme, host and port are written out';
+comment on column marketing_automation.activity.body is
+    'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body; of a webhook, of JSON: an expression writes a JSON value; null: the row';
+alter table marketing_automation_internal.outbox
+    drop constraint outbox_channel_is_known,
+    add column target text collate "C",
+    add constraint outbox_channel_is_known check (channel in ('mail', 'webhook')),
+    add constraint outbox_webhook_has_target check ((channel = 'webhook') = (target is not null));
+comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail, webhook';
+comment on column marketing_automation_internal.outbox.target is
+    'Of a webhook: the origin of its URL, a row of webhook_target. Its email is the address of the row, if it has one, and gets nothing';
+alter table marketing_automation_internal.message_log add column target text collate "C";
+comment on column marketing_automation_internal.message_log.target is 'As in outbox; null: a mail';
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'posted', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error'));
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1209,7 +1277,7 @@ comment on function marketing_automation_internal.opposite_event(text) is 'API: 
 
 create or replace function marketing_automation_internal.emitting_action(event text) returns text
 language sql immutable
-return case when event = 'call_failed' then 'call' when event like 'email\_%' then 'send_email' end;
+return case when event = 'call_failed' then 'call' when event like 'webhook\_%' then 'webhook' when event like 'email\_%' then 'send_email' end;
 comment on function marketing_automation_internal.emitting_action(text) is
     'API: private. The action of the activities that emit an event; null: those of any action do';
 
@@ -1308,6 +1376,21 @@ create or replace function marketing_automation_internal.check_expression_with_r
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_with_results_wrapper';
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
+
+create or replace function marketing_automation_internal.webhook_origin(origin text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_origin_wrapper';
+comment on function marketing_automation_internal.webhook_origin(text) is
+    'API: private. Scheme, host and port in the spelling by which targets of webhooks are compared; raises unless it is that';
+
+create or replace function marketing_automation_internal.webhook_target_of(url text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_target_of_wrapper';
+comment on function marketing_automation_internal.webhook_target_of(text) is
+    'API: private. The origin of the URLs that a template makes; null: it depends on the row';
+
+create or replace function marketing_automation_internal.check_webhook(what text, url text, body text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_webhook_wrapper';
+comment on function marketing_automation_internal.check_webhook(text, text, text, text, jsonb) is
+    'API: private. Raises unless the templates of a webhook compile and make JSON; gives the origin of its URL. columns: template_columns()';
 
 create or replace function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
     recipient_name text, language text, time_zone text, track_opens boolean)
@@ -1986,25 +2069,25 @@ select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_na
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
-       u.server, u.track_opens, u.track_clicks
+       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target
 from (
     select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
            case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
            o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
-           null::text as server, o.track_opens, o.track_clicks
+           null::text as server, o.track_opens, o.track_clicks, o.target
     from marketing_automation_internal.outbox o
     where (select v.reads_every from marketing_automation_internal.reader v)
        or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
     union all
     select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks
+           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target
     from marketing_automation_internal.message_log l
     where (select v.reads_every from marketing_automation_internal.reader v)
        or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
 -- Whose contents may be seen is planned once for all partitions, and not into each of them: a look-up planned for 33 ms.
 cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x;
 comment on view marketing_automation.message is
-    'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
+    'API: public. The log of mails and webhooks, one row each. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
     'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
@@ -2013,6 +2096,8 @@ comment on column marketing_automation.message.context is
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
+comment on column marketing_automation.message.channel is 'mail, or webhook, which went to target and not to the address';
+comment on column marketing_automation.message.target is 'Scheme, host and port that a webhook is POSTed to';
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
@@ -2527,7 +2612,7 @@ comment on function marketing_automation_internal.start_failed(marketing_automat
 create or replace function marketing_automation_internal.mail_uses_results(activity_id integer) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select from marketing_automation.activity c where c.scenario_id = a.scenario_id and c.action = 'call') and (
-        select u.names is null or '' = any (u.names)
+        select u.names is null or '' = any (u.names) or a.action = 'webhook' and a.body is null
         from marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) u (names))
     from marketing_automation.activity a where a.id = mail_uses_results.activity_id
 $$;
@@ -4058,7 +4143,7 @@ begin
             select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class,
                 a.expires_after, marketing_automation_internal.precedence(k, s) as precedence
             from unnest(mails) as u (id)
-            join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
+            join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null and o.target is null
             join marketing_automation.activity a on a.id = o.activity_id
             join marketing_automation.scenario s on s.id = a.scenario_id
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
@@ -4216,10 +4301,10 @@ begin
         -- A log of years has partitions that none of this is in.
         where m.bucket = any (array(select distinct marketing_automation_internal.log_bucket(statement_timestamp() - d)
                 from generate_series(0, ceil(extract(epoch from new.per) / 86400)::integer + 1) n cross join lateral make_interval(days => n) d))
-          and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> ''
+          and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> '' and m.target is null
         union all
         select o.id, o.attempts, o.party, o.email, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
-        where o.state = 'sending' and o.record_id is not null) l
+        where o.state = 'sending' and o.record_id is not null and o.target is null) l
     join marketing_automation.activity a on a.id = l.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     where coalesce(a.message_class, s.message_class) = new.message_class
@@ -5097,6 +5182,205 @@ $$;
 comment on function marketing_automation_internal.template_of(bigint, integer) is
     'API: private. Whose texts the mail of an activity that has variants has for a record: the variant''s that was decided on, or its own';
 
+-- functions/webhooks.sql
+-- Webhooks: activities that POST JSON about a row to a server that a superuser has listed. Whether they may go there is asked when they
+-- are written, and again by the claim: lists, owners and roles change.
+
+create or replace function marketing_automation_internal.webhook_objection(owner_id oid, target text) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when t.origin is null then format('webhook target "%s" is not listed', webhook_objection.target)
+        when t.role is not null and not coalesce(pg_has_role(webhook_objection.owner_id, t.role_id, 'MEMBER'), false)
+            then format('webhook target "%s" is for members of role "%s"', t.origin, t.role)
+        when not t.enabled then format('webhook target "%s" is disabled', t.origin) || coalesce(': ' || t.disabled_because, '')
+    end
+    from (select webhook_objection.target as origin) o
+    left join marketing_automation.webhook_target t on t.origin = o.origin
+$$;
+comment on function marketing_automation_internal.webhook_objection(oid, text) is
+    'API: private. Why webhooks of scenarios of this owner may not go to a target; null: they may';
+
+create or replace function marketing_automation_internal.check_webhook_rules(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if activity.action = 'webhook' and activity.url is null then
+        raise exception 'activity "%" is a webhook, but does not say where it goes', activity.name using errcode = 'check_violation',
+            hint = 'Give it a url: url => ''https://crm.example/hooks/{{ record.id }}''.';
+    end if;
+    if activity.action is distinct from 'webhook' and activity.url is not null then
+        raise exception 'activity "%" has a url, but its action is %', activity.name, coalesce(activity.action, 'null')
+            using errcode = 'check_violation', hint = 'Write action => ''webhook''.';
+    end if;
+    if activity.action is distinct from 'webhook' then
+        return;
+    end if;
+    if num_nonnulls(activity.sender, activity.reply_to, activity.subject, activity.preheader, activity.text, activity.headers, activity.send_window, activity.message_class) > 0 then
+        raise exception 'activity "%" is a webhook, and has %', activity.name, case when activity.sender is not null then 'a sender'
+                when activity.reply_to is not null then 'a reply_to' when activity.subject is not null then 'a subject'
+                when activity.preheader is not null then 'a preheader' when activity.text is not null then 'a text'
+                when activity.headers is not null then 'headers'
+                when activity.send_window is not null then 'a send window' else 'a message class' end
+            using errcode = 'check_violation', detail = 'Those are for mails, which go to people.',
+                  hint = 'A webhook has a url, and a body in JSON; at_time says at which time of day it runs.';
+    end if;
+    if activity.branch_by is not null then
+        raise exception 'activity "%" is a webhook and branches', activity.name using errcode = 'check_violation',
+            detail = 'Which child a record takes is decided before the target has answered.',
+            hint = 'Let an activity with action => null follow it, and branch there.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_webhook_rules(marketing_automation.activity) is
+    'API: private. Raises unless the attributes of an activity fit whether it is a webhook';
+
+create or replace function marketing_automation_internal.check_webhook_of(scenario marketing_automation.scenario, model marketing_automation.model,
+    activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    target text;
+    objection text;
+begin
+    if activity.action is distinct from 'webhook' then
+        return;
+    end if;
+    target := marketing_automation_internal.check_webhook(format('activity "%s"', activity.name), activity.url, activity.body,
+        scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
+    objection := marketing_automation_internal.webhook_objection(scenario.owner_id, target);
+    if objection is not null then
+        raise exception 'activity "%" may not send webhooks to "%"', activity.name, target using errcode = 'insufficient_privilege',
+            detail = format('The %s.', objection), hint = marketing_automation_internal.webhook_hint(objection, target);
+    end if;
+end $$;
+comment on function marketing_automation_internal.check_webhook_of(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation.activity) is
+    'API: private. Raises unless the templates of a webhook compile, its body is JSON, and its scenario''s owner may use its target';
+
+create or replace function marketing_automation_internal.webhook_hint(objection text, target text) returns text
+language sql immutable
+return case
+    when objection like '%not listed'
+        then format('insert into marketing_automation.webhook_target (origin) values (%L); -- as superuser', target)
+    when objection like '%members of role%'
+        then format('update marketing_automation.webhook_target set role = … where origin = %L; -- as superuser', target)
+    when objection is not null
+        then format('update marketing_automation.webhook_target set enabled = true where origin = %L; -- as superuser', target) end;
+comment on function marketing_automation_internal.webhook_hint(text, text) is
+    'API: private. The statement that removes what webhook_objection() says';
+
+create or replace function marketing_automation_internal.webhook_target_validate() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if marketing_automation_internal.is_restoring() then
+        new.role_id := case when new.role is not null then coalesce((select r.oid from pg_roles r where r.rolname = new.role), 0::oid) end;
+        return new;
+    end if;
+    new.origin := marketing_automation_internal.webhook_origin(new.origin);
+    if new.secret_file !~ '^/' then
+        raise exception 'secret_file of webhook target "%" must be an absolute path', new.origin using errcode = 'check_violation';
+    end if;
+    if new.role is null then
+        new.role_id := null;
+    elsif tg_op = 'INSERT' or new.role is distinct from old.role then
+        new.role_id := (select r.oid from pg_roles r where r.rolname = new.role);
+        if new.role_id is null then
+            raise exception 'role "%" does not exist', new.role using errcode = 'undefined_object', hint = 'See: select rolname from pg_roles;';
+        end if;
+    end if;
+    if new.enabled then
+        new.disabled_at := null;
+        new.disabled_because := null;
+    end if;
+    return new;
+end $$;
+comment on function marketing_automation_internal.webhook_target_validate() is
+    'API: private. Trigger: an origin is spelt as origins are compared; who is named keeps the right when he is renamed';
+
+create or replace function marketing_automation_internal.webhook_target_guard() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    -- Whoever writes here has files read, and lets customers' data leave for a host of their choice.
+    if not (select r.rolsuper or r.oid = c.relowner from pg_roles r, pg_class c where r.rolname = current_user and c.oid = tg_relid) then
+        raise exception 'must be superuser to write marketing_automation.webhook_target' using errcode = 'insufficient_privilege';
+    end if;
+    return case when tg_op = 'DELETE' then old else new end;
+end $$;
+comment on function marketing_automation_internal.webhook_target_guard() is 'API: private. Trigger: only superusers list targets';
+
+create or replace trigger guard before insert or update or delete on marketing_automation.webhook_target
+    for each row execute function marketing_automation_internal.webhook_target_guard();
+
+create or replace trigger validate before insert or update on marketing_automation.webhook_target
+    for each row execute function marketing_automation_internal.webhook_target_validate();
+
+create or replace function marketing_automation_internal.webhook_target_changed() returns trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    if not marketing_automation_internal.is_restoring() then
+        -- What is claimed is looked at again, and what waited may leave.
+        perform marketing_automation_internal.revoke_claims_of('all', '');
+        perform marketing_automation_internal.notify_mailer();
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.webhook_target_changed() is 'API: private. Trigger: the mailer looks again';
+
+create or replace trigger changed after insert or update or delete on marketing_automation.webhook_target
+    for each statement execute function marketing_automation_internal.webhook_target_changed();
+
+create or replace function marketing_automation_internal.disable_targets(origins text[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    update marketing_automation.webhook_target t
+    set enabled = false, disabled_at = statement_timestamp(), disabled_because = 'it answered 410 Gone'
+    where t.origin = any (origins) and t.enabled;
+end $$;
+comment on function marketing_automation_internal.disable_targets(text[]) is
+    'API: private. Notes that targets want no messages any more, as they have answered 410';
+
+create or replace function marketing_automation_internal.start_after_refusal(records bigint[], activities integer[], at timestamptz) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    children integer[];
+begin
+    if records is null then
+        return;
+    end if;
+    children := marketing_automation_internal.lock_children(activities);
+    perform marketing_automation_internal.write_children(array_agg(u.record_id), array_agg(c.id), array_agg(start_after_refusal.at))
+    from unnest(records, activities) as u (record_id, activity_id)
+    join marketing_automation.activity c on c.parent_id = u.activity_id and c.id = any (children) and c.on_event = 'webhook_failed'
+    having count(*) > 0;
+end $$;
+comment on function marketing_automation_internal.start_after_refusal(bigint[], integer[], timestamptz) is
+    'API: private. Starts what follows webhooks that have failed for good: children on webhook_failed';
+
+create or replace view marketing_automation.webhook_target_status with (security_barrier) as
+select t.origin, case when not t.enabled then 'disabled' when u.paused_until is not null then 'out of reach' else 'ready' end as state,
+       t.role, t.secret_file is not null as is_signed, t.is_private, u.paused_until, u.last_error, u.last_error_at,
+       case when u.sent_until > statement_timestamp() then u.sent else 0 end as taken_today, t.disabled_at, t.disabled_because
+from marketing_automation.webhook_target t
+left join marketing_automation_internal.smtp_usage u on u.server = t.origin
+where t.role is null or coalesce(pg_has_role(t.role_id, 'MEMBER'), false)
+   or (select v.reads_every from marketing_automation_internal.reader v);
+comment on view marketing_automation.webhook_target_status is
+    'API: public. The targets of webhooks that you may use, and how each is doing: ready, out of reach (tried again at paused_until; its '
+    'messages wait), or disabled; its last error; messages it has taken today, on the day of database_time_zone()';
+
+create or replace function marketing_automation_internal.webhook_health()
+returns table (name text, status text, message text, hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select 'webhook_targets', case when count(*) filter (where not t.enabled or u.paused_until is not null) > 0 then 'warning' else 'ok' end,
+        coalesce(string_agg(t.origin || ' is ' || case when t.enabled then 'out of reach: ' || coalesce(u.last_error, 'no reason given')
+                else 'disabled' || coalesce(': ' || t.disabled_because, '') end, ', ' order by t.origin)
+            filter (where not t.enabled or u.paused_until is not null), format('%s ready', count(*))),
+        case when count(*) filter (where not t.enabled or u.paused_until is not null) > 0
+            then 'select * from marketing_automation.webhook_target_status;' end
+    from marketing_automation.webhook_target t
+    left join marketing_automation_internal.smtp_usage u on u.server = t.origin
+    having count(*) > 0
+$$;
+comment on function marketing_automation_internal.webhook_health() is
+    'API: private. Check of health() about the targets of webhooks, where there are any';
+
 -- functions/activities.sql
 -- Activities and their translations: the rules of the tree, and what follows a change. Who may write them: guard.sql.
 
@@ -5133,17 +5417,18 @@ begin
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
-                new.headers) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
-                old.text, old.headers))::integer;
+                new.headers, new.url) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers, old.url))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed',
+        'webhook_delivered', 'webhook_failed', 'variant'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
-    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
+    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call', 'webhook'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
     if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
@@ -5164,7 +5449,9 @@ begin
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
                 when 'variant' then 'Give it the activity whose mail it varies as its parent.'
-                when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
+                when 'call_failed' then 'Give it a parent that calls.'
+                when 'webhook_delivered' then 'Give it a parent that is a webhook.' when 'webhook_failed' then 'Give it a parent that is a webhook.'
+                else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -5221,10 +5508,11 @@ begin
         select from marketing_automation.activity c where c.parent_id = new.id
             and marketing_automation_internal.emitting_action(c.on_event) <> coalesce(new.action, '')) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
-            case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
+            case old.action when 'call' then 'call' when 'webhook' then 'be a webhook' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
     perform marketing_automation_internal.check_variant(new, parent);
     perform marketing_automation_internal.check_call_rules(new);
+    perform marketing_automation_internal.check_webhook_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
@@ -5238,7 +5526,11 @@ begin
     perform marketing_automation_internal.check_later_condition(scenario, model, new, new.wait_until, 'wait_until');
     perform marketing_automation_internal.check_call(scenario, model, new);
     -- Templates that have not changed may have lost a column since: their mails say so.
-    if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
+    if tg_op = 'INSERT' or (new.action, new.url, new.body) is distinct from (old.action, old.url, old.body) then
+        perform marketing_automation_internal.check_webhook_of(scenario, model, new);
+    end if;
+    if new.action is distinct from 'webhook'
+        and (tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body)) then
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
@@ -5319,6 +5611,10 @@ begin
         select a.name into its_name from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
+        end if;
+        if exists (select from marketing_automation.activity a where a.id = new.activity_id and a.action = 'webhook') then
+            raise exception 'activity "%" is a webhook, which has no translations', its_name using errcode = 'check_violation',
+                hint = 'Its body may have party.language in it.';
         end if;
         perform marketing_automation_internal.check_language(new.language, format('translation of activity "%s"', its_name));
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),
@@ -6011,8 +6307,12 @@ begin
           where a.scenario_id = scenario.id and a.call is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
-          where a.scenario_id = scenario.id and a.action = 'send_email'
+          where a.scenario_id = scenario.id and a.action in ('send_email', 'webhook')
               and a.id = coalesce(only_of, a.id) order by a.parent_id nulls first, a.id) a;
+    perform marketing_automation_internal.check_webhook(format('activity "%s"', a.name), a.url, a.body, scenario.language,
+        marketing_automation_internal.template_columns(model.relation, scenario.id))
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.action = 'webhook' and a.id = coalesce(only_of, a.id) order by a.id) a;
 end $$;
 comment on function marketing_automation_internal.check_definition(marketing_automation.scenario, integer) is
     'API: private. Raises what is wrong with any expression of a scenario, or with those that one activity needs, with its name as '
@@ -6057,7 +6357,7 @@ create or replace function marketing_automation.add_activity(
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
     call text default null, reply_to text default null, preheader text default null, text text default null,
-    headers jsonb default null
+    headers jsonb default null, url text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -6084,18 +6384,18 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text, 'headers', headers))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text, 'headers', headers, 'url', url))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to, preheader, text, headers)
+        wait_until, call, reply_to, preheader, text, headers, url)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
-            add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers)
+            add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers, add_activity.url)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -6111,7 +6411,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text, text, text, jsonb) is
+    boolean, text, text, text, text, jsonb, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -6122,7 +6422,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'error; call: SQL expression over self that it runs with the right to write, with action => call; reply_to: template '
     'of the mailboxes that replies to its mail go to, commas between several, null: to the sender; preheader: template of what mail programs '
     'show beside the subject; text: that of the plain-text alternative, null: it is made from the body; '
-    'headers: names and templates of headers to add';
+    'headers: names and templates of headers to add; url: with action => webhook, '
+    'template of the address that gets a POST, whose body is JSON: what body makes, or the row; see webhook_target';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6315,7 +6616,7 @@ begin
             cross join lateral (
                 values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)
                 union all select h.value from jsonb_each_text(t.headers) h) p (text)
-            where p.text is not null));
+            where p.text is not null)) || array_remove(array[activity.url], null);
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
     'API: private. The templates of an activity, of its variants, and of their translations';
@@ -6331,8 +6632,9 @@ begin
         cross join lateral (
             select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
         join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
-            and (used.names is null or c.attname = any (used.names))
-        where a.action = 'send_email' and a.id = (
+            -- A webhook without a body takes the row along.
+            and (used.names is null or c.attname = any (used.names) or a.action = 'webhook' and a.body is null)
+        where a.action in ('send_email', 'webhook') and a.id = (
             select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id));
 end $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
@@ -6404,7 +6706,7 @@ declare
     message text;
 begin
     for activity in
-        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
+        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action in ('send_email', 'webhook') order by a.id
     loop
         if marketing_automation_internal.mail_uses_results(activity.id) then
             update marketing_automation_internal.outbox o
@@ -6495,7 +6797,7 @@ begin
     end if;
     changed := coalesce((select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = changed), changed);
     select s.* into scenario from marketing_automation.scenario s
-    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
+    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action in ('send_email', 'webhook');
     if found then
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
@@ -6506,7 +6808,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers on marketing_automation.activity
+create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
@@ -7904,6 +8206,7 @@ begin
     where c.on_event is null and (a.branch_by is null or exists (
             select from marketing_automation_internal.branch_decision d
             where d.record_id = u.record_id and d.parent_id = u.activity_id and d.activity_id = c.id))
+       or c.on_event = 'webhook_delivered'
        or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
     having count(*) > 0;
 end $$;
@@ -8046,7 +8349,8 @@ declare
     variants record;
     shared_by integer := marketing_automation_internal.original_activity(activity.id);
     reads_results boolean := marketing_automation_internal.mentions_results(query);
-    takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
+    takes_results boolean := activity.action in ('send_email', 'webhook') and marketing_automation_internal.mail_uses_results(activity.id);
+    target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
     processed integer;
@@ -8125,6 +8429,7 @@ begin
                     when f.key is null then 'row_missing'
                     when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
+                    when activity.action = 'webhook' then case when b.reason is null then 'posted' else 'error' end
                     when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
@@ -8158,17 +8463,18 @@ begin
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, due_at, domain_queue)
-        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
+                created_at, due_at, domain_queue, channel, target)
+        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, coalesce(trim(d.email), ''),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
                case when takes_results then d.context || jsonb_build_object('', marketing_automation_internal.results_of(d.record_id))
-                   else d.context end, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
-               case when limited
+                   else d.context end, target is null and d.track_opens and scenario.track_opens,
+               target is null and d.track_clicks and scenario.track_clicks, now, mail_due,
+               case when limited and target is null
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
-                    else '' end
-        from decided d where d.outcome = 'mailed'
+                    else '' end, case when target is null then 'mail' else 'webhook' end, target
+        from decided d where d.outcome in ('mailed', 'posted')
     ), reached as (
         -- Of who has not by then, it is asked again.
         delete from marketing_automation_internal.open_goal g using decided d
@@ -8220,7 +8526,7 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
+            count(*) filter (where d.outcome in ('mailed', 'posted')) as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address', 'expired')) as skipped
         from decided d
     ), counters as (
@@ -8813,7 +9119,7 @@ begin
         join marketing_automation_internal.outbox o on o.id = u.id and o.state = 'queued' and o.attempts = 0
         cross join lateral (
             select f.finished_at from marketing_automation_internal.finished_activity f
-            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome = 'mailed' for no key update skip locked) f
+            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome in ('mailed', 'posted') for no key update skip locked) f
     ), taken as (
         delete from marketing_automation_internal.outbox o using mail m where o.id = m.id
     ), undone as (
@@ -9167,7 +9473,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp set plan_cache
             select f.activity_id from marketing_automation_internal.finished_activity f
             where f.record_id = u.id and f.clicked_at <= u.at order by f.clicked_at desc, f.activity_id desc limit 1), (
             select l.activity_id from marketing_automation_internal.message_log l
-            where l.record_id = u.id and l.sent_at <= u.at
+            where l.record_id = u.id and l.sent_at <= u.at and l.target is null
               and exists (select from marketing_automation_internal.finished_activity f where f.record_id = u.id and f.outcome = 'mailed')
             order by l.sent_at desc, l.id desc limit 1))
     from unnest(records, times) as u (id, at)
@@ -10972,11 +11278,11 @@ create or replace function marketing_automation_internal.mailed_address(of_recor
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.address_hash(coalesce((
             select m.email from marketing_automation_internal.message_log m
-            where m.record_id = of_record and m.email <> ''
+            where m.record_id = of_record and m.email <> '' and m.target is null
             order by (m.activity_id = of_activity) is true desc, m.created_at desc limit 1), (
             -- Who has a mail that is not in the log: nobody knows whether it was taken.
             select o.email from marketing_automation_internal.outbox o
-            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 limit 1)))
+            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 and o.target is null limit 1)))
 $$;
 comment on function marketing_automation_internal.mailed_address(bigint, integer) is
     'API: private. The digest of the address to which the mail of this activity went, or else another mail of the record; null: nothing '
@@ -11908,7 +12214,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             select m.language from marketing_automation_internal.message_log m where m.record_id = r.id and m.activity_id = t.activity_id limit 1),
         (select s.topic from marketing_automation.scenario s where s.id = coalesce(r.scenario_id, (
             select a.scenario_id from marketing_automation.activity a where a.id = t.activity_id))), (
-            select m.email from marketing_automation_internal.message_log m where m.record_id = r.id and m.email <> ''
+            select m.email from marketing_automation_internal.message_log m where m.record_id = r.id and m.email <> '' and m.target is null
             order by (m.activity_id = t.activity_id) is true desc, m.created_at desc limit 1)
     from marketing_automation_internal.verify_token('unsubscribed', token) t
     left join marketing_automation_internal.record r on r.id = t.record_id
@@ -12064,10 +12370,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css, u.url
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -12153,7 +12459,7 @@ create or replace function marketing_automation_internal.claim_due_messages(batc
     only_of integer[])
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -12190,6 +12496,8 @@ declare
     moved bigint[];
     moved_to timestamptz[];
     looked_at integer;
+    refused bigint[];
+    refused_of integer[];
 begin
     if capped and only_of is null then
         -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
@@ -12220,9 +12528,11 @@ begin
             union all
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), queued as materialized (
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
-                   k.send_window as class_window,
-                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe,
+            select a.id, a.version, a.scenario_id, a.expires_after,
+                   -- What goes to machines has no windows, topics and ways to leave.
+                   case when m.is_mail then coalesce(a.send_window, s.send_window) end as send_window,
+                   case when m.is_mail then k.send_window end as class_window,
+                   case when m.is_mail and k.honors_unsubscribe then s.topic end as topic, m.is_mail and k.honors_unsubscribe as honors_unsubscribe,
                    marketing_automation_internal.precedence(k, s) as precedence,
                    l.name as domain_queue, l.quota,
                    case when ranked then (
@@ -12236,6 +12546,7 @@ begin
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
                 and s.id <> all (unasked) and (only_of is null or s.id = any (only_of))
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+            cross join lateral (select a.action is distinct from 'webhook' as is_mail) m
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -12314,10 +12625,12 @@ begin
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
                         then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
+                        when o.target is not null then coalesce(e.objection, marketing_automation_internal.webhook_objection((
+                            select s.owner_id from marketing_automation.scenario s where s.id = d.scenario_id), o.target))
                         when (w.skips or v.skips) and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', case when w.skips then w.name else v.name end)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
-                   case when limited and d.domain_queue = '' then (
+                   o.target, case when limited and d.domain_queue = '' and o.target is null then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
             from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.class_window, d.topic, d.time_zone,
@@ -12342,7 +12655,7 @@ begin
         ), over_cap as materialized (
             select m.id, m.waits_until, case when m.skips then m.reason end as objection
             from marketing_automation_internal.capped_mails(case when capped then array(
-                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null) end,
+                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null and x.target is null) end,
                 moment) m
         ), checked as materialized (
             select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
@@ -12354,14 +12667,14 @@ begin
         ), logged as (
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                    created_at, state, attempts, finished_at, smtp_reply)
+                    created_at, state, attempts, finished_at, smtp_reply, target)
             -- forget() did not see what was made in that moment, or has been made again since.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, moment, s.objection
+                   'suppressed', s.attempts, moment, s.objection, s.target
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
@@ -12385,13 +12698,17 @@ begin
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free),
-            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*)
-        into ids, versions, uuids, closings, moved, moved_to, looked_at
+            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*),
+            (select array_agg(s.record_id) from suppressed s where s.target is not null and s.objection ~ '^(webhook target|expired)'),
+            (select array_agg(s.activity_id) from suppressed s where s.target is not null and s.objection ~ '^(webhook target|expired)')
+        into ids, versions, uuids, closings, moved, moved_to, looked_at, refused, refused_of
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free,
             c.objection is null and c.moved_to is not null as has_moved) f;
         perform marketing_automation_internal.wait_again(moved, moved_to, moment) where moved is not null;
+        perform marketing_automation_internal.start_after_refusal(refused, refused_of, moment) where refused is not null;
         if capped then
-            perform marketing_automation_internal.count_capped(ids, moment);
+            perform marketing_automation_internal.count_capped(array(
+                select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.target is null), moment);
         end if;
         return query
             update marketing_automation_internal.outbox o
@@ -12406,7 +12723,7 @@ begin
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
                       case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
-                          else o.activity_id end;
+                          else o.activity_id end, o.target;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -12421,7 +12738,7 @@ create or replace function marketing_automation_internal.claim_messages(batch_si
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
 -- Its own statements are small, and asked every time: their plans are kept.
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
@@ -12448,7 +12765,7 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. template_id: the activity, or the variant, whose texts it has. assumed, only_of: for rehearse(), the time to '
+    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin. assumed, only_of: for rehearse(), the time to '
     'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';
 
 -- functions/complete.sql
@@ -12457,7 +12774,7 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
 create or replace function marketing_automation_internal.end_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
     results text[], codes integer[], statuses text[], servers text[], result_at timestamptz,
-    out finished bigint, out records bigint[], out activities integer[]
+    out finished bigint, out records bigint[], out activities integer[], out refused bigint[], out refused_of integer[]
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 -- A row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as sixty mails. What is
@@ -12496,11 +12813,11 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server, bucket)
+             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
             e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end, bucket_now
+               case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
@@ -12516,15 +12833,17 @@ begin
         from retried t where t.state <> 'released'
         on conflict do nothing
     )
-    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children)
-    into finished, records, activities
-    from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
+    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children),
+        array_agg(e.record_id) filter (where e.is_refused), array_agg(e.activity_id) filter (where e.is_refused)
+    into finished, records, activities, refused, refused_of
+    from (select e.record_id, e.activity_id,
+              e.ending <> 'sent' and e.target is not null and e.record_id is not null as is_refused, e.ending = 'sent' and e.record_id is not null and exists (
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
 end $$;
 comment on function marketing_automation_internal.end_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[],
     text[], text[], timestamptz) is
     'API: private. Of complete_messages(): writes what became of these mails and counts it. finished: how many have ended; records, '
-    'activities: those of which children may start';
+    'activities: those of which children may start; refused, refused_of: webhooks that have failed';
 
 create or replace function marketing_automation_internal.complete_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
@@ -12537,13 +12856,20 @@ declare
     finished bigint;
     records bigint[];
     activities integer[];
+    refused bigint[];
+    refused_of integer[];
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
-    select m.* into finished, records, activities
+    select m.* into finished, records, activities, refused, refused_of
     from marketing_automation_internal.end_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers,
         result_at) m;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
+    if refused is not null then
+        perform marketing_automation_internal.start_after_refusal(refused, refused_of, result_at);
+        perform marketing_automation_internal.disable_targets(array_agg(r.name))
+        from unnest(server_names, codes, states) as r (name, code, state) where r.code = 410 and r.state = 'failed' having count(*) > 0;
     end if;
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
@@ -12554,6 +12880,7 @@ begin
     from (select r.name, count(*) as mails from unnest(server_names, states) as r (name, state) where r.state = 'sent' group by r.name) s
     cross join (select marketing_automation_internal.database_time_zone() as zone) d
     where s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name)
+        or exists (select from marketing_automation.webhook_target t where t.origin = s.name)
     order by s.name
     on conflict on constraint smtp_usage_pkey do update
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
@@ -12597,10 +12924,10 @@ begin
         )
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, attempts, due_at, smtp_reply)
+                created_at, attempts, due_at, smtp_reply, channel, target)
         select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context,
             f.track_opens, f.track_clicks, f.created_at,
-               f.attempts, clock_timestamp(), f.smtp_reply
+               f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
         perform marketing_automation_internal.complete_contexts(array(
@@ -12636,10 +12963,10 @@ begin
     )
     insert into marketing_automation_internal.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-            created_at, state, attempts, finished_at, smtp_reply)
+            created_at, state, attempts, finished_at, smtp_reply, target)
     select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens,
         c.track_clicks, c.created_at,
-           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller)
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target
     from cancelled c;
     if not found then
         raise exception 'message % is not waiting to be sent', message
@@ -12887,6 +13214,10 @@ begin
                 'sender_domain', s.sender_domain, 'priority', s.priority, 'weight', s.weight, 'connections', s.connections,
                 'limited', s.per_second is not null or s.warmup_started is not null) order by s.name), '[]')
             from marketing_automation.smtp_server s where s.enabled),
+        'targets', (
+            select coalesce(jsonb_agg(jsonb_build_object('origin', t.origin, 'secret_file', t.secret_file, 'is_private', t.is_private,
+                'connections', t.connections, 'timeout', extract(epoch from t.timeout)) order by t.origin), '[]')
+            from marketing_automation.webhook_target t where t.enabled),
         'bounce_rules', (
             select coalesce(jsonb_agg(jsonb_build_array(r.kind, r.pattern, r.meaning) order by r.kind, r.pattern), '[]')
             from marketing_automation.bounce_rule r where r.is_enabled),
@@ -12902,7 +13233,7 @@ create or replace function marketing_automation.mailer_claim(batch_size integer,
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
     track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
-    template_id integer)
+    template_id integer, target text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -12913,7 +13244,7 @@ begin
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
             c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
-            c.template_id
+            c.template_id, c.target
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -12941,15 +13272,16 @@ begin
                   where not marketing_automation_internal.is_open(v,
                       marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
-                  where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
+                  where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where o.target is null and k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
-              and (s.topic is null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+              and (s.topic is null or o.target is not null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
                   marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
-                  where x.address_hash = marketing_automation.address_hash(o.email))
-              and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id));
+                  where (o.target is null or x.reason = 'forgotten') and x.address_hash = marketing_automation.address_hash(o.email))
+              and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id)
+              and (o.target is null or marketing_automation_internal.webhook_objection(s.owner_id, o.target) is null));
 end $$;
 comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
     'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
@@ -12973,7 +13305,7 @@ comment on function marketing_automation.mailer_next_due() is
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -13123,6 +13455,7 @@ begin
         'a server is left alone for a day at most');
     -- One may have been removed since this mailer has read the settings.
     if mailer_report_server.name = 'smtp_url' or exists (select from marketing_automation.smtp_server s where s.name = mailer_report_server.name)
+        or exists (select from marketing_automation.webhook_target t where t.origin = mailer_report_server.name)
     then
         perform marketing_automation_internal.report_server(name, seconds, left(error, 1000));
     end if;
@@ -13482,9 +13815,9 @@ begin
             where e.record_id is not null group by 1, 2
     )
     insert into marketing_automation_internal.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks,
-        created_at, state, attempts, finished_at)
+        created_at, state, attempts, finished_at, target)
     select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts,
-        statement_timestamp() from ended e;
+        statement_timestamp(), e.target from ended e;
     update marketing_automation_internal.message_log l
     set key = case when marketing_automation_internal.holds_address(l.key, needles) then '' else l.key end,
         party = case when marketing_automation_internal.holds_address(l.party, needles) then null else l.party end,
@@ -14234,7 +14567,7 @@ declare
 begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
-    if result.action is distinct from 'send_email' and result.on_event is distinct from 'variant' then
+    if result.action is distinct from 'send_email' and result.action is distinct from 'webhook' and result.on_event is distinct from 'variant' then
         raise exception 'activity "%" sends no e-mail', activity
             using errcode = 'object_not_in_prerequisite_state',
                 hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
@@ -14312,7 +14645,7 @@ begin
     end;
     for activity in
         select a.* from marketing_automation.activity a
-        where a.scenario_id = scenario.id and (a.action = 'send_email' or a.on_event = 'variant') and its_key is not null order by a.id
+        where a.scenario_id = scenario.id and (a.action in ('send_email', 'webhook') or a.on_event = 'variant') and its_key is not null order by a.id
     loop
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
@@ -14442,6 +14775,11 @@ declare
     its_id bigint;
 begin
     perform marketing_automation_internal.demand_address(to_address);
+    if its_activity.action = 'webhook' then
+        raise exception 'activity "%" is a webhook, of which no test goes to an address', activity
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario, activity, key);
+    end if;
     perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     insert into marketing_automation_internal.outbox
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -14487,7 +14825,7 @@ language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
-    'shown as they were written. language: instead of the '
+    'shown as they were written. Of a webhook, subject is POST and its URL, text its body. language: instead of the '
     'row''s. For members of the scenario''s owner';
 
 -- functions/check_scenario.sql
@@ -14588,7 +14926,8 @@ begin
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
                 its_row.track_opens) p;
-            for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f loop
+            for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
+                where activity.action is distinct from 'webhook' loop
                 faults := jsonb_set(faults, array[fault.message], jsonb_build_object('severity', fault.severity, 'hint', fault.hint,
                     'key', coalesce(faults -> fault.message ->> 'key', its_key),
                     'rows', coalesce((faults -> fault.message ->> 'rows')::integer, 0) + 1));
@@ -14724,7 +15063,7 @@ begin
     return query
     with mail as materialized (
         select a as activity from marketing_automation.activity a
-        where a.scenario_id = chosen.id and (a.action = 'send_email' or a.on_event = 'variant')
+        where a.scenario_id = chosen.id and (a.action in ('send_email', 'webhook') or a.on_event = 'variant')
     ), languages as (
         -- Each mail in the language of each row, and in all languages that any mail of the scenario is translated into.
         select null::text as language
@@ -14732,14 +15071,22 @@ begin
         select t.language from mail m join marketing_automation.activity_translation t on t.activity_id = (m.activity).id
     ), found as (
         select f.severity, (m.activity).id as activity_id, (m.activity).name as activity, l.language, f.message, f.hint
-        from mail m cross join languages l
+        from mail m join languages l on l.language is null or (m.activity).action is distinct from 'webhook'
         cross join lateral marketing_automation_internal.check_mail(chosen, m.activity, l.language, keys) f
         union all
         select 'warning', (m.activity).id, (m.activity).name, l.language, 'it is not translated',
             'insert into marketing_automation.activity_translation (activity_id, language, subject, body) values (…);'
         from mail m join languages l on l.language is not null and l.language <> chosen.language
-        where coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
+        where (m.activity).action is distinct from 'webhook'
+            and coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
             where t.activity_id = (m.activity).id and t.language = l.language)
+        union all
+        select 'error', (m.activity).id, (m.activity).name, null, w.objection,
+            marketing_automation_internal.webhook_hint(w.objection, w.target)
+        from mail m
+        cross join lateral (select t.target, marketing_automation_internal.webhook_objection(chosen.owner_id, t.target) as objection
+            from (select marketing_automation_internal.webhook_target_of((m.activity).url) as target) t) w
+        where w.objection is not null and (m.activity).action = 'webhook'
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
             case when u.mail like '%, its text' then 'Write {{ unsubscribe_url }} into it, as who reads it sees nothing of the body.'
@@ -15204,6 +15551,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
                    'calls ' || marketing_automation_internal.shortened(n.call, 60),
+                   'posts to ' || marketing_automation_internal.shortened(n.url, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || case when n.on_event = 'variant' then (
@@ -15216,8 +15564,9 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
                    case when c.failed > 0 then format('%s failed', c.failed) end,
                    case when n.action = 'send_email' then format('%s sent', c.sent) end,
+                   case when n.action = 'webhook' then format('%s delivered', c.sent) end,
                    case when c.under_way > 0 then format('%s under way', c.under_way) end,
-                   case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
+                   case when c.not_sent > 0 then format(case n.action when 'webhook' then '%s not delivered' else '%s not sent' end, c.not_sent) end,
                    case when n.action = 'send_email' then format('opened %s (%s)', c.opened,
                        marketing_automation_internal.percentage(c.opened, c.sent)) end,
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,
@@ -15626,13 +15975,13 @@ begin
         select l.id, l.record_id, l.activity_id, case when l.email like '%@%' then split_part(l.email, '@', -1) end as host, l.state,
                coalesce(l.sent_at, l.finished_at) as at
         from marketing_automation_internal.message_log l
-        where l.activity_id = any (chosen) and l.record_id is not null
+        where l.activity_id = any (chosen) and l.record_id is not null and l.target is null
           and (first is null or coalesce(l.sent_at, l.finished_at) >= first) and (last is null or coalesce(l.sent_at, l.finished_at) < last)
         union all
         select o.id, o.record_id, o.activity_id, case when o.email like '%@%' then split_part(o.email, '@', -1) end, 'under_way',
                o.created_at
         from marketing_automation_internal.outbox o
-        where o.activity_id = any (chosen) and o.record_id is not null
+        where o.activity_id = any (chosen) and o.record_id is not null and o.target is null
           and (first is null or o.created_at >= first) and (last is null or o.created_at < last)
     ), counted as (
         select g.day, g.host, case when g.state in ('sent', 'bounced') then g.n else 0 end as sent,
@@ -15952,6 +16301,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when v.opens_at is not null and message.record_id is not null then format('send window "%s"%s is shut until %s', v.name,
             case when v.is_of_class then ' of its class' else '' end, marketing_automation_internal.moment(v.opens_at))
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
+        when t.paused_until is not null then format('its target is out of reach: %s', coalesce(t.last_error, 'no reason given'))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -15960,7 +16310,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from marketing_automation.worker_status() w
     left join marketing_automation.activity a on a.id = message.activity_id
     left join marketing_automation.scenario s on s.id = a.scenario_id
-    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation.domain_limit l on message.target is null and l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
     left join lateral (
         -- It leaves when the last of them has opened.
@@ -15970,6 +16320,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             clock_timestamp()) t
         where t.opens_at is not null order by t.opens_at desc limit 1) v on true
     left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
+    left join marketing_automation_internal.smtp_usage t on t.server = message.target
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
@@ -15979,6 +16330,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- As the claim asks, in its order.
     select case
         when r.blocked_at is not null then 'the record is blocked'
+        when a.action = 'webhook' then coalesce(case when r.end_reason is not null then
+            marketing_automation_internal.end_in_words(r.end_reason) end, marketing_automation_internal.webhook_objection(s.owner_id, message.target))
         when k.honors_unsubscribe and exists (select from marketing_automation.unsubscription u
             where u.scenario_id in (0, s.id) and u.party = r.party) then 'its party has unsubscribed'
         when r.end_reason is not null then marketing_automation_internal.end_in_words(r.end_reason)
@@ -16400,7 +16753,7 @@ begin
     -- The queue has no index on the record: it is looked through only for what is not in the log.
     if exists (
         select from marketing_automation_internal.finished_activity f
-        where f.record_id = of_record and f.outcome = 'mailed'
+        where f.record_id = of_record and f.outcome in ('mailed', 'posted')
           and not exists (select from marketing_automation_internal.message_log l where l.record_id = of_record
               and l.activity_id = f.activity_id)) then
         mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
@@ -16477,6 +16830,8 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'posted' then ', ' || coalesce(replace(marketing_automation_internal.explain_mail(node.m, sees), 'its mail', 'its webhook'),
+                        'its webhook is no longer in the log')
                     when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
                         node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
@@ -16513,6 +16868,8 @@ begin
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.parent).action = 'webhook' then format(case when (node.a).on_event = 'webhook_failed'
+                then 'starts when the webhook of "%s" fails' else 'starts when the webhook of "%s" is delivered' end, (node.parent).name)
             when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
                 (node.parent).name)
             when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
@@ -16536,6 +16893,14 @@ begin
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
             when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)
+            when (node.a).on_event = 'webhook_failed' then case
+                when (node.pm).sent_at is not null then format('never starts: the webhook of "%s" was delivered', (node.parent).name)
+                when (node.pm).state not in ('failed', 'suppressed') then format('starts if the webhook of "%s" fails', (node.parent).name)
+                else format('never starts: it was added after the webhook of "%s" had failed', (node.parent).name) end
+            when (node.pf).outcome = 'posted' and (node.pm).state in ('failed', 'suppressed') then
+                format('never starts: the webhook of "%s" was not delivered', (node.parent).name)
+            when (node.pf).outcome = 'posted' and (node.pm).sent_at is null and (node.pm).id is not null then
+                format('starts when the webhook of "%s" is delivered', (node.parent).name)
             when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
                 format('never starts: the mail of "%s" was not sent', (node.parent).name)
             when node.opposite is not null then format('never starts: "%s" ran', node.opposite)
@@ -16967,7 +17332,8 @@ begin
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
-            returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
+            returning o.id, case when o.target is not null then marketing_automation_internal.webhook_objection(scenario.owner_id, o.target)
+                when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
                 else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
                 select m.waits_until, m.reason, m.skips into cap from marketing_automation_internal.capped_mails(array[mail.id], step) m;
@@ -16989,6 +17355,8 @@ begin
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
+                   when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply
+                       else format('posts to %s', m.target) end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'
@@ -17534,7 +17902,7 @@ comment on function marketing_automation_internal.late_mails(integer[], timestam
 create or replace function marketing_automation_internal.mails_due(copies integer[], first timestamptz, last timestamptz) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
     select count(marketing_automation_internal.next_mail(a.id, first, last)) > 0 from marketing_automation.activity a
-    where a.scenario_id = any (copies) and a.action = 'send_email'
+    where a.scenario_id = any (copies) and a.action in ('send_email', 'webhook')
 $$;
 comment on function marketing_automation_internal.mails_due(integer[], timestamptz, timestamptz) is
     'API: private. Whether queued mails of copies are due within these times';
@@ -17743,14 +18111,14 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
             -- What an event has cancelled ended in the present.
             select coalesce(marketing_automation_internal.event_time(p, a.on_event),
                 case when f.finished_at = statement_timestamp() then f.at else f.finished_at end) as at) k
-        where f.outcome not in ('mailed', 'executed') and (f.record_id > new_records or k.at >= start)
+        where f.outcome not in ('mailed', 'posted', 'executed') and (f.record_id > new_records or k.at >= start)
         group by 1, 2, 3, 4, 5
         union all
         select m.finished_at, c.n, a.id, case when m.sent_at is not null then 'mailed' else 'not_sent' end,
             case when m.sent_at is null then m.smtp_reply end, count(*)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
         join marketing_automation_internal.message_log m on m.activity_id = a.id
-        where m.id > new_mails group by 1, 2, 3, 4, 5
+        where m.id > new_mails and m.target is null group by 1, 2, 3, 4, 5
         union all
         select w.at, c.n, a.id, 'put_off', null, sum(w.waits)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
@@ -18468,7 +18836,8 @@ comment on function marketing_automation_internal.worker_health() is
 create or replace view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at, first.created_at, first.attempts, first.first_attempt_at, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
+    first.due_at, first.created_at, first.attempts, first.first_attempt_at,
+    a.action is distinct from 'webhook' and coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
@@ -18688,6 +19057,8 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     union all
     select h.*, null::double precision from marketing_automation_internal.partition_health() h
     union all
+    select h.*, null::double precision from marketing_automation_internal.webhook_health() h
+    union all
     select 'retention', case when r.days is null then 'warning' else 'ok' end,
            coalesce('mails are kept for ' || r.days, 'mails are kept for ever'),
            case when r.days is not null then null
@@ -18801,6 +19172,7 @@ select pg_extension_config_dump('marketing_automation_internal.domain_queue', ''
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
 select pg_extension_config_dump('marketing_automation.bounce', '');
 select pg_extension_config_dump('marketing_automation.bounce_rule', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.webhook_target', '');
 select pg_extension_config_dump('marketing_automation.smtp_server', '');
 select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
 select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');
@@ -18853,13 +19225,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
          'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
-         'domain_limit sending_pause smtp_server_status sender_permission'),
+         'domain_limit sending_pause smtp_server_status sender_permission webhook_target_status'),
         ('reader', 'shared', 'select', 'suppression'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
-         'smtp_server_status suppression sender_permission'),
+         'smtp_server_status suppression sender_permission webhook_target_status'),
         ('admin', 'shared', 'write', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
         ('admin', 'shared', 'delete', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),

@@ -8,7 +8,7 @@
 //! | the loop: collect, complete, configure, claim | [`engine`] |
 //! | what to claim and when | [`claim_size`], [`scan_interval`] |
 //! | a way to deliver, and the ways there are | [`channel`], [`channels`] |
-//! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rests`], [`rate_limit`], [`queue`] |
+//! | which server takes a message | [`routing`], [`server`], [`breaker`], [`rests`], [`rate_limit`], [`queue`], [`crowd`] |
 //! | one message | [`job`], [`templates`], [`links`], [`compose`], [`identifiers`], [`pool`], [`outcome`], [`diagnostic`], [`retry`] |
 //! | what it works with | [`configuration`], [`mail_settings`], [`dkim`], [`secret`]; tried out by [`probe`] |
 //!
@@ -28,6 +28,7 @@ mod claim_size;
 pub mod clock;
 pub mod compose;
 pub mod configuration;
+mod crowd;
 pub mod diagnostic;
 pub mod dkim;
 pub mod engine;

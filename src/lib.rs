@@ -17,6 +17,7 @@
 //! | who may send, what must not leave, limits | `sql/tables/delivery.sql`, `sql/functions/arming.sql`, `revocation.sql`, `suppression.sql`, `limits.sql`, `servers.sql` |
 //! | templates, HTML, MIME, DKIM | `src/mail` |
 //! | SMTP | `src/smtp` |
+//! | webhooks | `sql/tables/webhooks.sql`, `sql/functions/webhooks.sql`, `src/webhook` |
 //! | tokens and URLs | `sql/tables/tracking.sql`, `sql/functions/tracking_keys.sql`, `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/functions/record_events.sql`, `unsubscribe.sql`, `pages.sql` |
 //! | apply them, with consent; tell robots from people | `sql/tables/events.sql`, `sql/functions/apply.sql`, `consent.sql`, `robots.sql` |
@@ -28,8 +29,11 @@
 //! `sql/order` lists the SQL in the order in which it runs. The schema `marketing_automation` holds what people use,
 //! `marketing_automation_internal` what the machine needs.
 //!
-//! `mail`, `report`, `smtp`, `tracking` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
+//! `mail`, `report`, `smtp`, `tracking`, `webhook` and `delivery` are pure: they build and are tested without PostgreSQL. The extension is behind the features
 //! `pg15` … `pg18`, the programs, proxy and mailer, behind `proxy`.
+
+// A step for each file of sql/order.
+#![recursion_limit = "256"]
 
 pub mod delivery;
 pub mod mail;
@@ -38,6 +42,7 @@ pub mod secret_file;
 pub mod smtp;
 pub mod tracking;
 pub mod version;
+pub mod webhook;
 
 #[cfg(feature = "extension")]
 mod extension;

@@ -33,7 +33,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
-use crate::delivery::channels::email::Email;
+use crate::delivery::channels::any::Any;
 use crate::delivery::clock::MachineClock;
 use crate::delivery::engine::Engine;
 use crate::delivery::host::{Host, State};
@@ -49,7 +49,7 @@ use store::PostgresStore;
 /// How long to wait before connecting again.
 const BACKOFF: Duration = Duration::from_secs(1);
 
-type Mailer = Engine<PostgresStore, Email, Process>;
+type Mailer = Engine<PostgresStore, Any, Process>;
 
 /// Waits until the mailer has a session; an error says why it cannot have one.
 fn begin(session: &Rc<RefCell<Session>>, process: &mut Process) -> Result<(), String> {
@@ -83,7 +83,7 @@ fn build(
     Ok(Engine::new(
         (store, Process::new(session), Arc::new(MachineClock)),
         (
-            Email,
+            Any,
             threads.clone(),
             Arc::new(move || shared.wake.notify_one()),
         ),

@@ -33,13 +33,13 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         -- What all scenarios share.
         ('reader marketer', 'shared', 'select',
          'model party sale snippet send_window holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule '
-         'domain_limit sending_pause smtp_server_status sender_permission'),
+         'domain_limit sending_pause smtp_server_status sender_permission webhook_target_status'),
         ('reader', 'shared', 'select', 'suppression'),
         ('reader admin', 'shared', 'select', 'subscription subscription_log subscription_request'),
         ('admin', 'shared', 'select', 'definition_history'),
         ('admin', 'shared', 'select',
          'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule bounce_rule domain_limit sending_pause '
-         'smtp_server_status suppression sender_permission'),
+         'smtp_server_status suppression sender_permission webhook_target_status'),
         ('admin', 'shared', 'write', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),
         -- Who may delete from a table may lock it, and so stop everybody: not a team that is one of several.
         ('admin', 'shared', 'delete', 'party sale holiday message_class frequency_cap topic topic_translation page page_text robot_rule sender_permission'),

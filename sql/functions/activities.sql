@@ -33,17 +33,18 @@ begin
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
-                new.headers) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
-                old.text, old.headers))::integer;
+                new.headers, new.url) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers, old.url))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
         end if;
     end if;
     perform marketing_automation_internal.check_value(new.on_event, array['email_opened', 'email_not_opened', 'email_clicked',
-        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed', 'variant'], 'event', format('activity "%s"', new.name),
+        'email_not_clicked', 'email_bounced', 'email_not_bounced', 'condition_not_met', 'call_failed',
+        'webhook_delivered', 'webhook_failed', 'variant'], 'event', format('activity "%s"', new.name),
         'null: it simply follows its parent');
-    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call'], 'action', format('activity "%s"', new.name),
+    perform marketing_automation_internal.check_value(new.action, array['send_email', 'call', 'webhook'], 'action', format('activity "%s"', new.name),
         'null: it only branches');
     if new.delay < interval '0' and (new.at is null or new.delay < interval '-10 years') or new.delay > interval '10 years' then
         raise exception 'delay of activity "%" is %', new.name, case when new.delay < interval '0' and new.at is null then 'negative'
@@ -64,7 +65,9 @@ begin
         raise exception 'activity "%" waits for % but has no parent that could emit it', new.name, new.on_event
             using errcode = 'check_violation', hint = case new.on_event when 'condition_not_met' then 'Give it a parent that has a condition.'
                 when 'variant' then 'Give it the activity whose mail it varies as its parent.'
-                when 'call_failed' then 'Give it a parent that calls.' else 'Give it a parent that sends an e-mail, or no event.' end;
+                when 'call_failed' then 'Give it a parent that calls.'
+                when 'webhook_delivered' then 'Give it a parent that is a webhook.' when 'webhook_failed' then 'Give it a parent that is a webhook.'
+                else 'Give it a parent that sends an e-mail, or no event.' end;
     end if;
     if new.action = 'send_email' and (new.subject is null or new.body is null) then
         raise exception 'activity "%" sends an e-mail but has no %', new.name, case when new.subject is null then 'subject' else 'body' end
@@ -121,10 +124,11 @@ begin
         select from marketing_automation.activity c where c.parent_id = new.id
             and marketing_automation_internal.emitting_action(c.on_event) <> coalesce(new.action, '')) then
         raise exception 'activity "%" must %: children wait for its events', new.name,
-            case old.action when 'call' then 'call' else 'send an e-mail' end using errcode = 'check_violation';
+            case old.action when 'call' then 'call' when 'webhook' then 'be a webhook' else 'send an e-mail' end using errcode = 'check_violation';
     end if;
     perform marketing_automation_internal.check_variant(new, parent);
     perform marketing_automation_internal.check_call_rules(new);
+    perform marketing_automation_internal.check_webhook_rules(new);
     perform marketing_automation_internal.check_branch(new, parent,
         tg_op = 'INSERT' or (new.parent_id, new.on_event) is distinct from (old.parent_id, old.on_event));
     perform marketing_automation_internal.check_experiment(new, parent);
@@ -138,7 +142,11 @@ begin
     perform marketing_automation_internal.check_later_condition(scenario, model, new, new.wait_until, 'wait_until');
     perform marketing_automation_internal.check_call(scenario, model, new);
     -- Templates that have not changed may have lost a column since: their mails say so.
-    if tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body) then
+    if tg_op = 'INSERT' or (new.action, new.url, new.body) is distinct from (old.action, old.url, old.body) then
+        perform marketing_automation_internal.check_webhook_of(scenario, model, new);
+    end if;
+    if new.action is distinct from 'webhook'
+        and (tg_op = 'INSERT' or (new.sender, new.subject, new.body) is distinct from (old.sender, old.subject, old.body)) then
         perform marketing_automation_internal.check_templates(format('activity "%s"', new.name), new.sender, new.subject, new.body,
                                                      scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
     end if;
@@ -219,6 +227,10 @@ begin
         select a.name into its_name from marketing_automation.activity a where a.id = new.activity_id for key share;
         if not found then
             raise exception 'activity % of translation does not exist', new.activity_id using errcode = 'foreign_key_violation';
+        end if;
+        if exists (select from marketing_automation.activity a where a.id = new.activity_id and a.action = 'webhook') then
+            raise exception 'activity "%" is a webhook, which has no translations', its_name using errcode = 'check_violation',
+                hint = 'Its body may have party.language in it.';
         end if;
         perform marketing_automation_internal.check_language(new.language, format('translation of activity "%s"', its_name));
         perform marketing_automation_internal.check_templates(format('translation of activity "%s" to %s', a.name, new.language),

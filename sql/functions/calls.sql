@@ -189,7 +189,7 @@ comment on function marketing_automation_internal.start_failed(marketing_automat
 create function marketing_automation_internal.mail_uses_results(activity_id integer) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select exists (select from marketing_automation.activity c where c.scenario_id = a.scenario_id and c.action = 'call') and (
-        select u.names is null or '' = any (u.names)
+        select u.names is null or '' = any (u.names) or a.action = 'webhook' and a.body is null
         from marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) u (names))
     from marketing_automation.activity a where a.id = mail_uses_results.activity_id
 $$;

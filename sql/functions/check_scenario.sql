@@ -95,7 +95,8 @@ begin
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
                 its_row.track_opens) p;
-            for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f loop
+            for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
+                where activity.action is distinct from 'webhook' loop
                 faults := jsonb_set(faults, array[fault.message], jsonb_build_object('severity', fault.severity, 'hint', fault.hint,
                     'key', coalesce(faults -> fault.message ->> 'key', its_key),
                     'rows', coalesce((faults -> fault.message ->> 'rows')::integer, 0) + 1));
@@ -231,7 +232,7 @@ begin
     return query
     with mail as materialized (
         select a as activity from marketing_automation.activity a
-        where a.scenario_id = chosen.id and (a.action = 'send_email' or a.on_event = 'variant')
+        where a.scenario_id = chosen.id and (a.action in ('send_email', 'webhook') or a.on_event = 'variant')
     ), languages as (
         -- Each mail in the language of each row, and in all languages that any mail of the scenario is translated into.
         select null::text as language
@@ -239,14 +240,22 @@ begin
         select t.language from mail m join marketing_automation.activity_translation t on t.activity_id = (m.activity).id
     ), found as (
         select f.severity, (m.activity).id as activity_id, (m.activity).name as activity, l.language, f.message, f.hint
-        from mail m cross join languages l
+        from mail m join languages l on l.language is null or (m.activity).action is distinct from 'webhook'
         cross join lateral marketing_automation_internal.check_mail(chosen, m.activity, l.language, keys) f
         union all
         select 'warning', (m.activity).id, (m.activity).name, l.language, 'it is not translated',
             'insert into marketing_automation.activity_translation (activity_id, language, subject, body) values (…);'
         from mail m join languages l on l.language is not null and l.language <> chosen.language
-        where coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
+        where (m.activity).action is distinct from 'webhook'
+            and coalesce((m.activity).subject, (m.activity).body) is not null and not exists (select from marketing_automation.activity_translation t
             where t.activity_id = (m.activity).id and t.language = l.language)
+        union all
+        select 'error', (m.activity).id, (m.activity).name, null, w.objection,
+            marketing_automation_internal.webhook_hint(w.objection, w.target)
+        from mail m
+        cross join lateral (select t.target, marketing_automation_internal.webhook_objection(chosen.owner_id, t.target) as objection
+            from (select marketing_automation_internal.webhook_target_of((m.activity).url) as target) t) w
+        where w.objection is not null and (m.activity).action = 'webhook'
         union all
         select case when chosen.unsubscribable then 'warning' else 'hint' end, null, u.mail, null, 'it has no link to unsubscribe',
             case when u.mail like '%, its text' then 'Write {{ unsubscribe_url }} into it, as who reads it sees nothing of the body.'

@@ -33,7 +33,7 @@ create function marketing_automation_internal.claim_due_messages(batch_size inte
     only_of integer[])
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -70,6 +70,8 @@ declare
     moved bigint[];
     moved_to timestamptz[];
     looked_at integer;
+    refused bigint[];
+    refused_of integer[];
 begin
     if capped and only_of is null then
         -- Whoever claims next counts what is claimed now. A rehearsal, which lasts, lets others claim.
@@ -100,9 +102,11 @@ begin
             union all
             select l.name, coalesce(floor(l.tokens)::integer, batch_size), l.tokens from unnest(queues, tokens) as l (name, tokens)
         ), queued as materialized (
-            select a.id, a.version, a.scenario_id, a.expires_after, coalesce(a.send_window, s.send_window) as send_window,
-                   k.send_window as class_window,
-                   case when k.honors_unsubscribe then s.topic end as topic, k.honors_unsubscribe,
+            select a.id, a.version, a.scenario_id, a.expires_after,
+                   -- What goes to machines has no windows, topics and ways to leave.
+                   case when m.is_mail then coalesce(a.send_window, s.send_window) end as send_window,
+                   case when m.is_mail then k.send_window end as class_window,
+                   case when m.is_mail and k.honors_unsubscribe then s.topic end as topic, m.is_mail and k.honors_unsubscribe as honors_unsubscribe,
                    marketing_automation_internal.precedence(k, s) as precedence,
                    l.name as domain_queue, l.quota,
                    case when ranked then (
@@ -116,6 +120,7 @@ begin
             join marketing_automation.scenario s on s.id = a.scenario_id and s.state = 'running' and a.id <> all (barred)
                 and s.id <> all (unasked) and (only_of is null or s.id = any (only_of))
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
+            cross join lateral (select a.action is distinct from 'webhook' as is_mail) m
             cross join domain_queue l
             cross join lateral (select case when full_scan then '-infinity' else marketing_automation_internal.queue_cursor('outbox',
                 a.id, l.name) end as at) begin
@@ -194,10 +199,12 @@ begin
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
                         then marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state)
+                        when o.target is not null then coalesce(e.objection, marketing_automation_internal.webhook_objection((
+                            select s.owner_id from marketing_automation.scenario s where s.id = d.scenario_id), o.target))
                         when (w.skips or v.skips) and coalesce(x.reason, e.objection) is null
                         then format('outside send window "%s"', case when w.skips then w.name else v.name end)
                         else coalesce('address suppressed: ' || x.reason, e.objection) end as objection,
-                   case when limited and d.domain_queue = '' then (
+                   o.target, case when limited and d.domain_queue = '' and o.target is null then (
                        select l.domain from marketing_automation.domain_limit l
                            where l.domain = marketing_automation_internal.address_domain(o.email)) end as other_lane
             from (select d.id, d.version, d.scenario_id, d.expires_after, d.domain_queue, d.send_window, d.class_window, d.topic, d.time_zone,
@@ -222,7 +229,7 @@ begin
         ), over_cap as materialized (
             select m.id, m.waits_until, case when m.skips then m.reason end as objection
             from marketing_automation_internal.capped_mails(case when capped then array(
-                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null) end,
+                select x.id from examined x where x.objection is null and x.not_before is null and x.other_lane is null and x.target is null) end,
                 moment) m
         ), checked as materialized (
             select x.id, x.version, x.uuid, x.domain_queue, coalesce(x.not_before, m.waits_until) as not_before, x.closes_at,
@@ -234,14 +241,14 @@ begin
         ), logged as (
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                    created_at, state, attempts, finished_at, smtp_reply)
+                    created_at, state, attempts, finished_at, smtp_reply, target)
             -- forget() did not see what was made in that moment, or has been made again since.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, moment, s.objection
+                   'suppressed', s.attempts, moment, s.objection, s.target
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
@@ -265,13 +272,17 @@ begin
         )
         select array_agg(c.id) filter (where f.is_free), array_agg(c.version) filter (where f.is_free),
             array_agg(c.uuid) filter (where f.is_free), array_agg(c.closes_at) filter (where f.is_free),
-            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*)
-        into ids, versions, uuids, closings, moved, moved_to, looked_at
+            array_agg(c.id) filter (where f.has_moved), array_agg(c.moved_to) filter (where f.has_moved), count(*),
+            (select array_agg(s.record_id) from suppressed s where s.target is not null and s.objection ~ '^(webhook target|expired)'),
+            (select array_agg(s.activity_id) from suppressed s where s.target is not null and s.objection ~ '^(webhook target|expired)')
+        into ids, versions, uuids, closings, moved, moved_to, looked_at, refused, refused_of
         from checked c cross join lateral (select c.objection is null and c.other_lane is null and c.not_before is null as is_free,
             c.objection is null and c.moved_to is not null as has_moved) f;
         perform marketing_automation_internal.wait_again(moved, moved_to, moment) where moved is not null;
+        perform marketing_automation_internal.start_after_refusal(refused, refused_of, moment) where refused is not null;
         if capped then
-            perform marketing_automation_internal.count_capped(ids, moment);
+            perform marketing_automation_internal.count_capped(array(
+                select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.target is null), moment);
         end if;
         return query
             update marketing_automation_internal.outbox o
@@ -286,7 +297,7 @@ begin
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
                       case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
-                          else o.activity_id end;
+                          else o.activity_id end, o.target;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -301,7 +312,7 @@ create function marketing_automation_internal.claim_messages(batch_size integer,
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
 -- Its own statements are small, and asked every time: their plans are kept.
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
@@ -328,5 +339,5 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. template_id: the activity, or the variant, whose texts it has. assumed, only_of: for rehearse(), the time to '
+    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin. assumed, only_of: for rehearse(), the time to '
     'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';

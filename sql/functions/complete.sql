@@ -3,7 +3,7 @@
 create function marketing_automation_internal.end_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
     results text[], codes integer[], statuses text[], servers text[], result_at timestamptz,
-    out finished bigint, out records bigint[], out activities integer[]
+    out finished bigint, out records bigint[], out activities integer[], out refused bigint[], out refused_of integer[]
 )
 language plpgsql set search_path = pg_catalog, pg_temp
 -- A row at a time through indexes is right whatever the sizes are, and such a plan is kept: making one takes as long as sixty mails. What is
@@ -42,11 +42,11 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server, bucket)
+             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
             e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end, bucket_now
+               case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
@@ -62,15 +62,17 @@ begin
         from retried t where t.state <> 'released'
         on conflict do nothing
     )
-    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children)
-    into finished, records, activities
-    from (select e.record_id, e.activity_id, e.ending = 'sent' and e.record_id is not null and exists (
+    select count(*), array_agg(e.record_id) filter (where e.has_children), array_agg(e.activity_id) filter (where e.has_children),
+        array_agg(e.record_id) filter (where e.is_refused), array_agg(e.activity_id) filter (where e.is_refused)
+    into finished, records, activities, refused, refused_of
+    from (select e.record_id, e.activity_id,
+              e.ending <> 'sent' and e.target is not null and e.record_id is not null as is_refused, e.ending = 'sent' and e.record_id is not null and exists (
               select from marketing_automation.activity c where c.parent_id = e.activity_id) as has_children from ended e) e;
 end $$;
 comment on function marketing_automation_internal.end_messages(bigint[], integer[], text[], text[], double precision[], text[], integer[],
     text[], text[], timestamptz) is
     'API: private. Of complete_messages(): writes what became of these mails and counts it. finished: how many have ended; records, '
-    'activities: those of which children may start';
+    'activities: those of which children may start; refused, refused_of: webhooks that have failed';
 
 create function marketing_automation_internal.complete_messages(
     ids bigint[], attempts integer[], states text[], replies text[], retry_seconds double precision[],
@@ -83,13 +85,20 @@ declare
     finished bigint;
     records bigint[];
     activities integer[];
+    refused bigint[];
+    refused_of integer[];
     result_at timestamptz := coalesce(now, statement_timestamp());
 begin
-    select m.* into finished, records, activities
+    select m.* into finished, records, activities, refused, refused_of
     from marketing_automation_internal.end_messages(ids, attempts, states, replies, retry_seconds, results, codes, statuses, servers,
         result_at) m;
     if records is not null then
         perform marketing_automation_internal.start_or_note_children(records, activities, result_at);
+    end if;
+    if refused is not null then
+        perform marketing_automation_internal.start_after_refusal(refused, refused_of, result_at);
+        perform marketing_automation_internal.disable_targets(array_agg(r.name))
+        from unnest(server_names, codes, states) as r (name, code, state) where r.code = 410 and r.state = 'failed' having count(*) > 0;
     end if;
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
@@ -100,6 +109,7 @@ begin
     from (select r.name, count(*) as mails from unnest(server_names, states) as r (name, state) where r.state = 'sent' group by r.name) s
     cross join (select marketing_automation_internal.database_time_zone() as zone) d
     where s.name = 'smtp_url' or exists (select from marketing_automation.smtp_server n where n.name = s.name)
+        or exists (select from marketing_automation.webhook_target t where t.origin = s.name)
     order by s.name
     on conflict on constraint smtp_usage_pkey do update
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,

@@ -100,7 +100,7 @@ begin
         join marketing_automation_internal.outbox o on o.id = u.id and o.state = 'queued' and o.attempts = 0
         cross join lateral (
             select f.finished_at from marketing_automation_internal.finished_activity f
-            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome = 'mailed' for no key update skip locked) f
+            where f.record_id = o.record_id and f.activity_id = o.activity_id and f.outcome in ('mailed', 'posted') for no key update skip locked) f
     ), taken as (
         delete from marketing_automation_internal.outbox o using mail m where o.id = m.id
     ), undone as (

@@ -56,6 +56,7 @@ select pg_extension_config_dump('marketing_automation_internal.domain_queue', ''
 select pg_extension_config_dump('marketing_automation.sending_pause', '');
 select pg_extension_config_dump('marketing_automation.bounce', '');
 select pg_extension_config_dump('marketing_automation.bounce_rule', 'where not is_shipped');
+select pg_extension_config_dump('marketing_automation.webhook_target', '');
 select pg_extension_config_dump('marketing_automation.smtp_server', '');
 select pg_extension_config_dump('marketing_automation.smtp_warmup', '');
 select pg_extension_config_dump('marketing_automation_internal.smtp_usage', '');

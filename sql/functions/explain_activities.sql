@@ -21,7 +21,7 @@ begin
     -- The queue has no index on the record: it is looked through only for what is not in the log.
     if exists (
         select from marketing_automation_internal.finished_activity f
-        where f.record_id = of_record and f.outcome = 'mailed'
+        where f.record_id = of_record and f.outcome in ('mailed', 'posted')
           and not exists (select from marketing_automation_internal.message_log l where l.record_id = of_record
               and l.activity_id = f.activity_id)) then
         mails := mails || array(select o.id from marketing_automation_internal.outbox o where o.record_id = of_record);
@@ -98,6 +98,8 @@ begin
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
+                    when 'posted' then ', ' || coalesce(replace(marketing_automation_internal.explain_mail(node.m, sees), 'its mail', 'its webhook'),
+                        'its webhook is no longer in the log')
                     when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
                         node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
@@ -134,6 +136,8 @@ begin
                 format('starts when the mail of "%s" is %s', (node.parent).name, event)
             when node.pf is null and (node.a).on_event = 'condition_not_met' then
                 format('starts when the condition of "%s" is not true', (node.parent).name)
+            when node.pf is null and (node.parent).action = 'webhook' then format(case when (node.a).on_event = 'webhook_failed'
+                then 'starts when the webhook of "%s" fails' else 'starts when the webhook of "%s" is delivered' end, (node.parent).name)
             when node.pf is null and (node.parent).action = 'send_email' then format('starts when the mail of "%s" has gone',
                 (node.parent).name)
             when node.pf is null and (node.a).on_event = 'call_failed' then format('starts when "%s" fails', (node.parent).name)
@@ -157,6 +161,14 @@ begin
             when (node.pf).outcome = 'row_missing' then format('never starts: the row was gone when "%s" ran', (node.parent).name)
             when (node.pf).outcome = 'no_address' and event is not null and (node.a).on_event not like 'email\_not\_%' then
                 format('never starts: "%s" had no address to send to', (node.parent).name)
+            when (node.a).on_event = 'webhook_failed' then case
+                when (node.pm).sent_at is not null then format('never starts: the webhook of "%s" was delivered', (node.parent).name)
+                when (node.pm).state not in ('failed', 'suppressed') then format('starts if the webhook of "%s" fails', (node.parent).name)
+                else format('never starts: it was added after the webhook of "%s" had failed', (node.parent).name) end
+            when (node.pf).outcome = 'posted' and (node.pm).state in ('failed', 'suppressed') then
+                format('never starts: the webhook of "%s" was not delivered', (node.parent).name)
+            when (node.pf).outcome = 'posted' and (node.pm).sent_at is null and (node.pm).id is not null then
+                format('starts when the webhook of "%s" is delivered', (node.parent).name)
             when (node.pf).outcome = 'mailed' and (node.pm).state in ('failed', 'suppressed') then
                 format('never starts: the mail of "%s" was not sent', (node.parent).name)
             when node.opposite is not null then format('never starts: "%s" ran', node.opposite)

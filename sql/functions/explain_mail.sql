@@ -10,6 +10,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when v.opens_at is not null and message.record_id is not null then format('send window "%s"%s is shut until %s', v.name,
             case when v.is_of_class then ' of its class' else '' end, marketing_automation_internal.moment(v.opens_at))
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
+        when t.paused_until is not null then format('its target is out of reach: %s', coalesce(t.last_error, 'no reason given'))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
         when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
             format('the mailer is %s, see worker_status()', w.state)
@@ -18,7 +19,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     from marketing_automation.worker_status() w
     left join marketing_automation.activity a on a.id = message.activity_id
     left join marketing_automation.scenario s on s.id = a.scenario_id
-    left join marketing_automation.domain_limit l on l.domain = marketing_automation_internal.address_domain(message.email)
+    left join marketing_automation.domain_limit l on message.target is null and l.domain = marketing_automation_internal.address_domain(message.email)
     left join marketing_automation_internal.domain_queue_budget b on b.domain_queue = l.domain
     left join lateral (
         -- It leaves when the last of them has opened.
@@ -28,6 +29,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             clock_timestamp()) t
         where t.opens_at is not null order by t.opens_at desc limit 1) v on true
     left join lateral marketing_automation_internal.capped_mails(array[message.id], clock_timestamp()) c on true
+    left join marketing_automation_internal.smtp_usage t on t.server = message.target
 $$;
 comment on function marketing_automation_internal.mail_obstacle(marketing_automation.message) is
     'API: private. What keeps a queued mail from being sent now, null: nothing that is known';
@@ -37,6 +39,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
     -- As the claim asks, in its order.
     select case
         when r.blocked_at is not null then 'the record is blocked'
+        when a.action = 'webhook' then coalesce(case when r.end_reason is not null then
+            marketing_automation_internal.end_in_words(r.end_reason) end, marketing_automation_internal.webhook_objection(s.owner_id, message.target))
         when k.honors_unsubscribe and exists (select from marketing_automation.unsubscription u
             where u.scenario_id in (0, s.id) and u.party = r.party) then 'its party has unsubscribed'
         when r.end_reason is not null then marketing_automation_internal.end_in_words(r.end_reason)

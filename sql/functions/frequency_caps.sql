@@ -39,7 +39,7 @@ begin
             select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class,
                 a.expires_after, marketing_automation_internal.precedence(k, s) as precedence
             from unnest(mails) as u (id)
-            join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
+            join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null and o.target is null
             join marketing_automation.activity a on a.id = o.activity_id
             join marketing_automation.scenario s on s.id = a.scenario_id
             join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
@@ -197,10 +197,10 @@ begin
         -- A log of years has partitions that none of this is in.
         where m.bucket = any (array(select distinct marketing_automation_internal.log_bucket(statement_timestamp() - d)
                 from generate_series(0, ceil(extract(epoch from new.per) / 86400)::integer + 1) n cross join lateral make_interval(days => n) d))
-          and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> ''
+          and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> '' and m.target is null
         union all
         select o.id, o.attempts, o.party, o.email, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
-        where o.state = 'sending' and o.record_id is not null) l
+        where o.state = 'sending' and o.record_id is not null and o.target is null) l
     join marketing_automation.activity a on a.id = l.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     where coalesce(a.message_class, s.message_class) = new.message_class

@@ -28,7 +28,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp set plan_cache
             select f.activity_id from marketing_automation_internal.finished_activity f
             where f.record_id = u.id and f.clicked_at <= u.at order by f.clicked_at desc, f.activity_id desc limit 1), (
             select l.activity_id from marketing_automation_internal.message_log l
-            where l.record_id = u.id and l.sent_at <= u.at
+            where l.record_id = u.id and l.sent_at <= u.at and l.target is null
               and exists (select from marketing_automation_internal.finished_activity f where f.record_id = u.id and f.outcome = 'mailed')
             order by l.sent_at desc, l.id desc limit 1))
     from unnest(records, times) as u (id, at)

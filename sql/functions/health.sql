@@ -133,7 +133,8 @@ comment on function marketing_automation_internal.worker_health() is
 create view marketing_automation_internal.queue_state as
 -- One row an activity and domain queue with mails that wait, by the index: never a look at each mail.
 select a.id as activity_id, s.state as scenario_state, x.activity_id is not null as is_barred, q.domain as domain_queue, b.ready_at,
-    first.due_at, first.created_at, first.attempts, first.first_attempt_at, coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
+    first.due_at, first.created_at, first.attempts, first.first_attempt_at,
+    a.action is distinct from 'webhook' and coalesce(a.send_window, s.send_window, k.send_window) is not null as has_window
 from marketing_automation.activity a
 join marketing_automation.scenario s on s.id = a.scenario_id
 join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
@@ -352,6 +353,8 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     where c.relkind = 'r' and c.relnamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
     union all
     select h.*, null::double precision from marketing_automation_internal.partition_health() h
+    union all
+    select h.*, null::double precision from marketing_automation_internal.webhook_health() h
     union all
     select 'retention', case when r.days is null then 'warning' else 'ok' end,
            coalesce('mails are kept for ' || r.days, 'mails are kept for ever'),

@@ -67,6 +67,21 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
 
+create function marketing_automation_internal.webhook_origin(origin text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_origin_wrapper';
+comment on function marketing_automation_internal.webhook_origin(text) is
+    'API: private. Scheme, host and port in the spelling by which targets of webhooks are compared; raises unless it is that';
+
+create function marketing_automation_internal.webhook_target_of(url text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_target_of_wrapper';
+comment on function marketing_automation_internal.webhook_target_of(text) is
+    'API: private. The origin of the URLs that a template makes; null: it depends on the row';
+
+create function marketing_automation_internal.check_webhook(what text, url text, body text, language text, columns jsonb) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_webhook_wrapper';
+comment on function marketing_automation_internal.check_webhook(text, text, text, text, jsonb) is
+    'API: private. Raises unless the templates of a webhook compile and make JSON; gives the origin of its URL. columns: template_columns()';
+
 create function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
     recipient_name text, language text, time_zone text, track_opens boolean)
 returns table (sender text, subject text, html text, text text, headers text)

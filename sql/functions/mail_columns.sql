@@ -12,7 +12,7 @@ begin
             cross join lateral (
                 values (t.sender), (t.subject), (t.body), (t.reply_to), (t.preheader), (t.text)
                 union all select h.value from jsonb_each_text(t.headers) h) p (text)
-            where p.text is not null));
+            where p.text is not null)) || array_remove(array[activity.url], null);
 end $$;
 comment on function marketing_automation_internal.mail_texts(marketing_automation.activity) is
     'API: private. The templates of an activity, of its variants, and of their translations';
@@ -28,8 +28,9 @@ begin
         cross join lateral (
             select marketing_automation_internal.used_columns(marketing_automation_internal.mail_texts(a)) as names) used
         join pg_attribute c on c.attrelid = m.relation and c.attnum > 0 and not c.attisdropped
-            and (used.names is null or c.attname = any (used.names))
-        where a.action = 'send_email' and a.id = (
+            -- A webhook without a body takes the row along.
+            and (used.names is null or c.attname = any (used.names) or a.action = 'webhook' and a.body is null)
+        where a.action in ('send_email', 'webhook') and a.id = (
             select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = mail_columns.activity_id));
 end $$;
 comment on function marketing_automation_internal.mail_columns(integer) is
@@ -101,7 +102,7 @@ declare
     message text;
 begin
     for activity in
-        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action = 'send_email' order by a.id
+        select a.* from marketing_automation.activity a where a.id = any (activities) and a.action in ('send_email', 'webhook') order by a.id
     loop
         if marketing_automation_internal.mail_uses_results(activity.id) then
             update marketing_automation_internal.outbox o
@@ -192,7 +193,7 @@ begin
     end if;
     changed := coalesce((select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = changed), changed);
     select s.* into scenario from marketing_automation.scenario s
-    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action = 'send_email';
+    join marketing_automation.activity a on a.scenario_id = s.id where a.id = changed and a.action in ('send_email', 'webhook');
     if found then
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
@@ -203,7 +204,7 @@ end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers on marketing_automation.activity
+create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create trigger columns after insert or update on marketing_automation.activity_translation

@@ -168,13 +168,13 @@ begin
         select l.id, l.record_id, l.activity_id, case when l.email like '%@%' then split_part(l.email, '@', -1) end as host, l.state,
                coalesce(l.sent_at, l.finished_at) as at
         from marketing_automation_internal.message_log l
-        where l.activity_id = any (chosen) and l.record_id is not null
+        where l.activity_id = any (chosen) and l.record_id is not null and l.target is null
           and (first is null or coalesce(l.sent_at, l.finished_at) >= first) and (last is null or coalesce(l.sent_at, l.finished_at) < last)
         union all
         select o.id, o.record_id, o.activity_id, case when o.email like '%@%' then split_part(o.email, '@', -1) end, 'under_way',
                o.created_at
         from marketing_automation_internal.outbox o
-        where o.activity_id = any (chosen) and o.record_id is not null
+        where o.activity_id = any (chosen) and o.record_id is not null and o.target is null
           and (first is null or o.created_at >= first) and (last is null or o.created_at < last)
     ), counted as (
         select g.day, g.host, case when g.state in ('sent', 'bounced') then g.n else 0 end as sent,

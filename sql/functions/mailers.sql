@@ -29,6 +29,10 @@ begin
                 'sender_domain', s.sender_domain, 'priority', s.priority, 'weight', s.weight, 'connections', s.connections,
                 'limited', s.per_second is not null or s.warmup_started is not null) order by s.name), '[]')
             from marketing_automation.smtp_server s where s.enabled),
+        'targets', (
+            select coalesce(jsonb_agg(jsonb_build_object('origin', t.origin, 'secret_file', t.secret_file, 'is_private', t.is_private,
+                'connections', t.connections, 'timeout', extract(epoch from t.timeout)) order by t.origin), '[]')
+            from marketing_automation.webhook_target t where t.enabled),
         'bounce_rules', (
             select coalesce(jsonb_agg(jsonb_build_array(r.kind, r.pattern, r.meaning) order by r.kind, r.pattern), '[]')
             from marketing_automation.bounce_rule r where r.is_enabled),
@@ -44,7 +48,7 @@ create function marketing_automation.mailer_claim(batch_size integer, full_scan 
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
     track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
-    template_id integer)
+    template_id integer, target text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -55,7 +59,7 @@ begin
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
             c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
-            c.template_id
+            c.template_id, c.target
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -83,15 +87,16 @@ begin
                   where not marketing_automation_internal.is_open(v,
                       marketing_automation_internal.window_zone(v, o.time_zone), clock_timestamp())))
               and not exists (select from marketing_automation.unsubscription u
-                  where k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
+                  where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where o.target is null and k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
-              and (s.topic is null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
+              and (s.topic is null or o.target is not null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
                   marketing_automation.address_hash(o.email)) is null)
               and not exists (select from marketing_automation.suppression x
-                  where x.address_hash = marketing_automation.address_hash(o.email))
-              and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id));
+                  where (o.target is null or x.reason = 'forgotten') and x.address_hash = marketing_automation.address_hash(o.email))
+              and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id)
+              and (o.target is null or marketing_automation_internal.webhook_objection(s.owner_id, o.target) is null));
 end $$;
 comment on function marketing_automation.mailer_revoked(bigint[], integer[]) is
     'API: mailer. Which of these claims must not be sent any more: what has been blocked, unsubscribed, suppressed, stopped, paused or '
@@ -115,7 +120,7 @@ comment on function marketing_automation.mailer_next_due() is
 create function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -265,6 +270,7 @@ begin
         'a server is left alone for a day at most');
     -- One may have been removed since this mailer has read the settings.
     if mailer_report_server.name = 'smtp_url' or exists (select from marketing_automation.smtp_server s where s.name = mailer_report_server.name)
+        or exists (select from marketing_automation.webhook_target t where t.origin = mailer_report_server.name)
     then
         perform marketing_automation_internal.report_server(name, seconds, left(error, 1000));
     end if;

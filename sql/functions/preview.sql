@@ -21,7 +21,7 @@ declare
 begin
     select a.* into strict result from marketing_automation.activity a
         where a.id = marketing_automation_internal.activity_named(its_scenario, activity);
-    if result.action is distinct from 'send_email' and result.on_event is distinct from 'variant' then
+    if result.action is distinct from 'send_email' and result.action is distinct from 'webhook' and result.on_event is distinct from 'variant' then
         raise exception 'activity "%" sends no e-mail', activity
             using errcode = 'object_not_in_prerequisite_state',
                 hint = format('Name one that does. See: select * from marketing_automation.tree(%L);', scenario);
@@ -99,7 +99,7 @@ begin
     end;
     for activity in
         select a.* from marketing_automation.activity a
-        where a.scenario_id = scenario.id and (a.action = 'send_email' or a.on_event = 'variant') and its_key is not null order by a.id
+        where a.scenario_id = scenario.id and (a.action in ('send_email', 'webhook') or a.on_event = 'variant') and its_key is not null order by a.id
     loop
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
@@ -229,6 +229,11 @@ declare
     its_id bigint;
 begin
     perform marketing_automation_internal.demand_address(to_address);
+    if its_activity.action = 'webhook' then
+        raise exception 'activity "%" is a webhook, of which no test goes to an address', activity
+            using errcode = 'object_not_in_prerequisite_state',
+                hint = format('select * from marketing_automation.preview(%L, %L, %L);', scenario, activity, key);
+    end if;
     perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
     insert into marketing_automation_internal.outbox
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
@@ -274,5 +279,5 @@ language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.preview(text, text, text, text) is
     'API: public. The mail that an activity would send now for the row with this key, entered or not: sender, subject, HTML, plain '
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
-    'shown as they were written. language: instead of the '
+    'shown as they were written. Of a webhook, subject is POST and its URL, text its body. language: instead of the '
     'row''s. For members of the scenario''s owner';

@@ -55,7 +55,8 @@ declare
     variants record;
     shared_by integer := marketing_automation_internal.original_activity(activity.id);
     reads_results boolean := marketing_automation_internal.mentions_results(query);
-    takes_results boolean := activity.action = 'send_email' and marketing_automation_internal.mail_uses_results(activity.id);
+    takes_results boolean := activity.action in ('send_email', 'webhook') and marketing_automation_internal.mail_uses_results(activity.id);
+    target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
     processed integer;
@@ -134,6 +135,7 @@ begin
                     when f.key is null then 'row_missing'
                     when l.record_id = any (expired) then 'expired'
                     when not f.holds then 'condition_not_met'
+                    when activity.action = 'webhook' then case when b.reason is null then 'posted' else 'error' end
                     when activity.action is distinct from 'send_email' then 'executed'
                     when nullif(trim(f.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
@@ -167,17 +169,18 @@ begin
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, due_at, domain_queue)
-        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, trim(d.email),
+                created_at, due_at, domain_queue, channel, target)
+        select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, coalesce(trim(d.email), ''),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
                case when takes_results then d.context || jsonb_build_object('', marketing_automation_internal.results_of(d.record_id))
-                   else d.context end, d.track_opens and scenario.track_opens, d.track_clicks and scenario.track_clicks, now, mail_due,
-               case when limited
+                   else d.context end, target is null and d.track_opens and scenario.track_opens,
+               target is null and d.track_clicks and scenario.track_clicks, now, mail_due,
+               case when limited and target is null
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
-                    else '' end
-        from decided d where d.outcome = 'mailed'
+                    else '' end, case when target is null then 'mail' else 'webhook' end, target
+        from decided d where d.outcome in ('mailed', 'posted')
     ), reached as (
         -- Of who has not by then, it is asked again.
         delete from marketing_automation_internal.open_goal g using decided d
@@ -229,7 +232,7 @@ begin
         select o.record_id, o.activity_id, 'cancelled', o.outcome, o.at, now from other o
     ), counted as materialized (
         select count(*) as records, count(*) filter (where marketing_automation_internal.state_of(d.outcome) = 'cancelled') as cancelled,
-            count(*) filter (where d.outcome = 'mailed') as mailed, count(*) filter (where d.outcome = 'error') as failed,
+            count(*) filter (where d.outcome in ('mailed', 'posted')) as mailed, count(*) filter (where d.outcome = 'error') as failed,
             count(*) filter (where d.outcome in ('condition_not_met', 'row_missing', 'no_address', 'expired')) as skipped
         from decided d
     ), counters as (

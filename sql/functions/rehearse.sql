@@ -27,14 +27,14 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
             -- What an event has cancelled ended in the present.
             select coalesce(marketing_automation_internal.event_time(p, a.on_event),
                 case when f.finished_at = statement_timestamp() then f.at else f.finished_at end) as at) k
-        where f.outcome not in ('mailed', 'executed') and (f.record_id > new_records or k.at >= start)
+        where f.outcome not in ('mailed', 'posted', 'executed') and (f.record_id > new_records or k.at >= start)
         group by 1, 2, 3, 4, 5
         union all
         select m.finished_at, c.n, a.id, case when m.sent_at is not null then 'mailed' else 'not_sent' end,
             case when m.sent_at is null then m.smtp_reply end, count(*)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
         join marketing_automation_internal.message_log m on m.activity_id = a.id
-        where m.id > new_mails group by 1, 2, 3, 4, 5
+        where m.id > new_mails and m.target is null group by 1, 2, 3, 4, 5
         union all
         select w.at, c.n, a.id, 'put_off', null, sum(w.waits)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id

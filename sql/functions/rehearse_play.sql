@@ -191,7 +191,7 @@ comment on function marketing_automation_internal.late_mails(integer[], timestam
 create function marketing_automation_internal.mails_due(copies integer[], first timestamptz, last timestamptz) returns boolean
 language sql set search_path = pg_catalog, pg_temp as $$
     select count(marketing_automation_internal.next_mail(a.id, first, last)) > 0 from marketing_automation.activity a
-    where a.scenario_id = any (copies) and a.action = 'send_email'
+    where a.scenario_id = any (copies) and a.action in ('send_email', 'webhook')
 $$;
 comment on function marketing_automation_internal.mails_due(integer[], timestamptz, timestamptz) is
     'API: private. Whether queued mails of copies are due within these times';

@@ -173,6 +173,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    'if ' || marketing_automation_internal.shortened(n.condition, 60),
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
                    'calls ' || marketing_automation_internal.shortened(n.call, 60),
+                   'posts to ' || marketing_automation_internal.shortened(n.url, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || case when n.on_event = 'variant' then (
@@ -185,8 +186,9 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    case when c.cancelled > 0 then format('%s cancelled', c.cancelled) end,
                    case when c.failed > 0 then format('%s failed', c.failed) end,
                    case when n.action = 'send_email' then format('%s sent', c.sent) end,
+                   case when n.action = 'webhook' then format('%s delivered', c.sent) end,
                    case when c.under_way > 0 then format('%s under way', c.under_way) end,
-                   case when c.not_sent > 0 then format('%s not sent', c.not_sent) end,
+                   case when c.not_sent > 0 then format(case n.action when 'webhook' then '%s not delivered' else '%s not sent' end, c.not_sent) end,
                    case when n.action = 'send_email' then format('opened %s (%s)', c.opened,
                        marketing_automation_internal.percentage(c.opened, c.sent)) end,
                    case when n.action = 'send_email' then format('clicked %s (%s)', c.clicked,

@@ -75,9 +75,9 @@ begin
             where e.record_id is not null group by 1, 2
     )
     insert into marketing_automation_internal.message_log (id, record_id, activity_id, key, email, context, track_opens, track_clicks,
-        created_at, state, attempts, finished_at)
+        created_at, state, attempts, finished_at, target)
     select e.id, e.record_id, e.activity_id, e.key, '', '{}', e.track_opens, e.track_clicks, e.created_at, 'suppressed', e.attempts,
-        statement_timestamp() from ended e;
+        statement_timestamp(), e.target from ended e;
     update marketing_automation_internal.message_log l
     set key = case when marketing_automation_internal.holds_address(l.key, needles) then '' else l.key end,
         party = case when marketing_automation_internal.holds_address(l.party, needles) then null else l.party end,

@@ -113,7 +113,7 @@ comment on function marketing_automation_internal.opposite_event(text) is 'API: 
 
 create function marketing_automation_internal.emitting_action(event text) returns text
 language sql immutable
-return case when event = 'call_failed' then 'call' when event like 'email\_%' then 'send_email' end;
+return case when event = 'call_failed' then 'call' when event like 'webhook\_%' then 'webhook' when event like 'email\_%' then 'send_email' end;
 comment on function marketing_automation_internal.emitting_action(text) is
     'API: private. The action of the activities that emit an event; null: those of any action do';
 

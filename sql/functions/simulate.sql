@@ -158,7 +158,8 @@ begin
             -- The mail server takes every mail at once.
             update marketing_automation_internal.outbox o set state = 'sending', attempts = 1
             where o.id > last_message and o.record_id = of_record
-            returning o.id, case when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
+            returning o.id, case when o.target is not null then marketing_automation_internal.webhook_objection(scenario.owner_id, o.target)
+                when marketing_automation.is_suppressed(o.email) then 'its address is suppressed'
                 else marketing_automation_internal.shut_out(o, step) end as objection into mail;
             if found then
                 select m.waits_until, m.reason, m.skips into cap from marketing_automation_internal.capped_mails(array[mail.id], step) m;
@@ -180,6 +181,8 @@ begin
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
+                   when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply
+                       else format('posts to %s', m.target) end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
                    when 'no_address' then 'sends nothing: the row has no address'

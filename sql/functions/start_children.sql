@@ -80,6 +80,7 @@ begin
     where c.on_event is null and (a.branch_by is null or exists (
             select from marketing_automation_internal.branch_decision d
             where d.record_id = u.record_id and d.parent_id = u.activity_id and d.activity_id = c.id))
+       or c.on_event = 'webhook_delivered'
        or c.on_event like 'email\_not\_%' and marketing_automation_internal.event_time(p, c.on_event) is null
     having count(*) > 0;
 end $$;

@@ -144,25 +144,25 @@ select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_na
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
-       u.server, u.track_opens, u.track_clicks
+       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target
 from (
     select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
            case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
            o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
-           null::text as server, o.track_opens, o.track_clicks
+           null::text as server, o.track_opens, o.track_clicks, o.target
     from marketing_automation_internal.outbox o
     where (select v.reads_every from marketing_automation_internal.reader v)
        or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
     union all
     select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks
+           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target
     from marketing_automation_internal.message_log l
     where (select v.reads_every from marketing_automation_internal.reader v)
        or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
 -- Whose contents may be seen is planned once for all partitions, and not into each of them: a look-up planned for 33 ms.
 cross join (select array(select a.id from marketing_automation_internal.open_activity a) as activities offset 0) as x;
 comment on view marketing_automation.message is
-    'API: public. The e-mail log, one row a mail. State: queued (not tried yet), sending, deferred (tried, and tried again at '
+    'API: public. The log of mails and webhooks, one row each. State: queued (not tried yet), sending, deferred (tried, and tried again at '
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
     'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
@@ -171,6 +171,8 @@ comment on column marketing_automation.message.context is
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
+comment on column marketing_automation.message.channel is 'mail, or webhook, which went to target and not to the address';
+comment on column marketing_automation.message.target is 'Scheme, host and port that a webhook is POSTed to';
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 

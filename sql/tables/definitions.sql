@@ -200,10 +200,10 @@ create table marketing_automation.activity (
     name text not null check (name <> ''),
     parent_id integer,
     on_event text check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
-        'email_not_bounced', 'condition_not_met', 'call_failed', 'variant')),
+        'email_not_bounced', 'condition_not_met', 'call_failed', 'webhook_delivered', 'webhook_failed', 'variant')),
     condition text,
     delay interval,
-    action text default 'send_email' check (action in ('send_email', 'call')),
+    action text default 'send_email' check (action in ('send_email', 'call', 'webhook')),
     sender text,
     subject text,
     body text,
@@ -224,6 +224,7 @@ create table marketing_automation.activity (
     preheader text,
     text text,
     headers jsonb,
+    url text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -232,6 +233,8 @@ create table marketing_automation.activity (
         or (subject is not null and body is not null)),
     constraint activity_call_is_what_it_does check ((action is not distinct from 'call') = (call is not null)),
     constraint activity_call_does_not_branch check (call is null or branch_by is null),
+    constraint activity_webhook_has_url check ((action is not distinct from 'webhook') = (url is not null)),
+    constraint activity_webhook_does_not_branch check (url is null or branch_by is null),
     constraint activity_wait_ends check (wait_until is null or delay is not null),
     constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
         or (branch_by is null and action is not distinct from 'send_email')),
@@ -244,7 +247,8 @@ comment on column marketing_automation.activity.parent_id is 'Activity that this
 comment on column marketing_automation.activity.on_event is
     'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
     'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
-    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; variant: '
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; '
+    'webhook_delivered, webhook_failed: when the target of its parent has taken the webhook, or will not; variant: '
     'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
 comment on column marketing_automation.activity.condition is
     'SQL boolean expression over self; unless it is true, nothing is done and no child starts but those on condition_not_met. After an '
@@ -255,7 +259,7 @@ comment on column marketing_automation.activity.delay is
 comment on column marketing_automation.activity.at is
     'SQL expression over self, timestamptz: the date from which delay counts, instead of from its start. Asked again when it is due: a later '
     'one lets it wait, without one (null) it is cancelled; an earlier one is found by apply_dates()';
-comment on column marketing_automation.activity.action is 'send_email; call, see the column call; or null for a node that only branches';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; webhook, see url; or null for a node that only branches';
 comment on column marketing_automation.activity.call is
     'SQL expression over self that an activity with the action call runs as the scenario''s owner, with the right to write, in the transaction in '
     'which the activity is done; what it returns is kept as jsonb: results.NAME in templates, record.results in later expressions';
@@ -269,8 +273,11 @@ comment on column marketing_automation.activity.text is
     'a body of its own has a text of its own, or none';
 comment on column marketing_automation.activity.headers is
     'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
+comment on column marketing_automation.activity.url is
+    'Template of the address that an activity with the action webhook POSTs to, of a server in webhook_target: scheme, host and port are written out';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';
-comment on column marketing_automation.activity.body is 'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body';
+comment on column marketing_automation.activity.body is
+    'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body; of a webhook, of JSON: an expression writes a JSON value; null: the row';
 comment on column marketing_automation.activity.expires_after is
     'How long after the activity ran its mail is still worth sending: one that a limit, a retry or a stop has held longer ends as '
     'suppressed, and starts no children; null: always. With at: it does not run, and starts no children, so long after it was due';

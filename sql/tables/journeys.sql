@@ -70,7 +70,7 @@ create table marketing_automation_internal.finished_activity (
     activity_id integer not null,
     state text not null check (state in ('done', 'cancelled', 'failed')),
     outcome text not null check (outcome in
-        ('executed', 'mailed', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+        ('executed', 'mailed', 'posted', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
             'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error')),
     at timestamptz not null,
     finished_at timestamptz not null,

@@ -1056,3 +1056,71 @@ comment on column marketing_automation.activity.headers is
 alter table marketing_automation.scenario add column inline_css boolean not null default false;
 comment on column marketing_automation.scenario.inline_css is
     'Whether what <style> says of elements is written into them, too, for programs that show a mail without its style sheets';
+-- Webhooks.
+create table marketing_automation.webhook_target (
+    origin text primary key,
+    secret_file text,
+    role name,
+    role_id oid,
+    is_private boolean not null default false,
+    connections integer not null default 8 check (connections between 1 and 200),
+    timeout interval not null default '10 seconds' check (timeout between interval '100 milliseconds' and interval '60 seconds'),
+    enabled boolean not null default true,
+    disabled_at timestamptz,
+    disabled_because text
+);
+comment on table marketing_automation.webhook_target is
+    'API: public. Servers to which webhooks may go, for superusers: messages of customers leave for there, and files of the server are read. '
+    'Others see webhook_target_status';
+comment on column marketing_automation.webhook_target.origin is 'Scheme, host and port, as https://crm.example or http://hooks.internal:8080';
+comment on column marketing_automation.webhook_target.secret_file is
+    'File whose first line is the secret that signs (standard-webhooks.com): whsec_ and 24 to 64 bytes in base64; readable by the server''s '
+    'operating system user only; null: nothing is signed';
+comment on column marketing_automation.webhook_target.role is
+    'Scenarios whose owner is a member of this role may use it; null: all';
+comment on column marketing_automation.webhook_target.role_id is
+    'The role that was named when it was written: another one of that name may not. 0: there was none; null: all may';
+comment on column marketing_automation.webhook_target.is_private is
+    'Whether its host may be at a loopback or private address; link-local ones, where clouds keep secrets, are never used';
+comment on column marketing_automation.webhook_target.connections is 'Connections at most, each reused for many messages';
+comment on column marketing_automation.webhook_target.timeout is 'How long it may take to connect and to answer, in all';
+comment on column marketing_automation.webhook_target.enabled is
+    'Whether messages go there; an answer 410 Gone sets it to false: then they fail at once, until somebody sets it to true';
+comment on column marketing_automation.webhook_target.disabled_at is 'When an answer has disabled it';
+comment on column marketing_automation.webhook_target.disabled_because is 'That answer';
+
+alter table marketing_automation.activity
+    drop constraint activity_on_event_check,
+    drop constraint activity_action_check,
+    add column url text,
+    add constraint activity_on_event_check check (on_event in ('email_opened', 'email_not_opened', 'email_clicked', 'email_not_clicked', 'email_bounced',
+        'email_not_bounced', 'condition_not_met', 'call_failed', 'webhook_delivered', 'webhook_failed', 'variant')),
+    add constraint activity_action_check check (action in ('send_email', 'call', 'webhook')),
+    add constraint activity_webhook_has_url check ((action is not distinct from 'webhook') = (url is not null)),
+    add constraint activity_webhook_does_not_branch check (url is null or branch_by is null);
+comment on column marketing_automation.activity.on_event is
+    'What the recipient must do (email_opened, email_clicked) or leave undone until the delay is over (email_not_opened, '
+    'email_not_clicked), or what must happen to the mail (email_bounced, email_not_bounced); condition_not_met: runs instead of its '
+    'parent, when the condition of that was not true; call_failed: runs when its parent, which calls, has failed; '
+    'webhook_delivered, webhook_failed: when the target of its parent has taken the webhook, or will not; variant: '
+    'it does not run, its texts take the place of those of its parent''s mail for its share; null: simply follows';
+comment on column marketing_automation.activity.action is 'send_email; call, see the column call; webhook, see url; or null for a node that only branches';
+comment on column marketing_automation.activity.url is
+    'Template of the address that an activity with the action webhook POSTs to, of a server in webhook_target: scheme, host and port are written out';
+comment on column marketing_automation.activity.body is
+    'minijinja template of the HTML (escaped) or MJML (begins with <mjml) body; of a webhook, of JSON: an expression writes a JSON value; null: the row';
+alter table marketing_automation_internal.outbox
+    drop constraint outbox_channel_is_known,
+    add column target text collate "C",
+    add constraint outbox_channel_is_known check (channel in ('mail', 'webhook')),
+    add constraint outbox_webhook_has_target check ((channel = 'webhook') = (target is not null));
+comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail, webhook';
+comment on column marketing_automation_internal.outbox.target is
+    'Of a webhook: the origin of its URL, a row of webhook_target. Its email is the address of the row, if it has one, and gets nothing';
+alter table marketing_automation_internal.message_log add column target text collate "C";
+comment on column marketing_automation_internal.message_log.target is 'As in outbox; null: a mail';
+alter table marketing_automation_internal.finished_activity
+    drop constraint finished_activity_outcome_check,
+    add constraint finished_activity_outcome_check check (outcome in
+        ('executed', 'mailed', 'posted', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
+            'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error'));

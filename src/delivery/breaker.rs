@@ -95,6 +95,11 @@ impl CircuitBreaker {
     }
 
     pub(super) fn trip(&self, reason: String, now: Instant) {
+        self.trip_for(reason, now, None);
+    }
+
+    /// Trips it for so long, as the server has asked; None: the longer the more often that happens.
+    pub(super) fn trip_for(&self, reason: String, now: Instant, asked: Option<Duration>) {
         let mut state = self.state();
         // What was in flight when it closed says the same once more; only a probe has news.
         if self.is_tripped() && !state.probing {
@@ -102,7 +107,7 @@ impl CircuitBreaker {
         }
         state.failures += 1;
         state.probing = false;
-        let pause = reconnect_pause(state.failures);
+        let pause = asked.unwrap_or_else(|| reconnect_pause(state.failures));
         state.tripped_until = Some(now + pause);
         state.transition = Some(Transition::Tripped { reason, pause });
         self.tripped.store(true, Ordering::Release);

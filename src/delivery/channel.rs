@@ -1,13 +1,12 @@
-//! A way to deliver messages: by mail, and later others. What is common to all of them (claim, lease, queue, breaker, limits, retry,
+//! A way to deliver messages: by mail, as a webhook. What is common to all of them (claim, lease, queue, breaker, limits, retry,
 //! stop, in doubt) is written once, in the rest of this folder; a channel prepares a message, and knows how to talk to its servers.
 
 use std::time::SystemTime;
 
 use super::diagnostic::Diagnostic;
-use super::job::{Job, ReadyMail};
+use super::job::{Job, Prepared, ReadyMail};
 use super::outcome::Outcome;
 use super::server::Server;
-use crate::mail::rendered::Rendered;
 
 /// What a server's answer to one message means.
 #[derive(Debug)]
@@ -24,6 +23,10 @@ pub enum Answer {
     Deferred(Diagnostic),
     /// It refused this message for good; without a code it was a check of our own.
     Refused(Diagnostic),
+    /// It refused this message for good, whatever it says of others.
+    Rejected(Diagnostic),
+    /// It takes no message for a while, for so long if it has said that; this was an attempt all the same.
+    Overloaded(Diagnostic),
 }
 
 /// A way to deliver.
@@ -31,11 +34,11 @@ pub trait Channel: Send + Sync + 'static {
     type Connection: Send;
     type Message: Send + Sync;
 
-    /// What the column `channel` of the outbox calls it.
-    fn name(&self) -> &'static str;
+    /// Whether it delivers what the column `channel` of the outbox calls so.
+    fn takes(&self, channel: &str) -> bool;
 
     /// Makes of a claimed row what is the same for every attempt. Its mistakes are the row's.
-    fn prepare(&self, job: &Job) -> Result<Rendered, Outcome>;
+    fn prepare(&self, job: &Job) -> Result<Prepared, Outcome>;
 
     /// Makes the message that goes over the wire.
     fn compose(&self, ready: &ReadyMail, date: SystemTime) -> Result<Self::Message, Outcome>;
@@ -51,6 +54,7 @@ pub trait Channel: Send + Sync + 'static {
 
     fn deliver(
         &self,
+        server: &Server,
         connection: &mut Self::Connection,
         message: &Self::Message,
     ) -> impl Future<Output = Answer> + Send;

@@ -1,3 +1,5 @@
-//! The ways to deliver a message.
+//! The ways to deliver.
 
+pub mod any;
 pub mod email;
+pub mod webhook;

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use super::identifiers::{feedback_id, list_id};
-use super::job::{Job, ReadyMail};
+use super::job::{Job, Prepared, ReadyMail};
 use super::outcome::Outcome;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
@@ -69,18 +69,19 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     };
     let link = |index: usize| ready.links.get(index).copied();
     let base = &settings.base;
-    let assembled = ready
-        .rendered
-        .assemble(mail.consent, settings.hidden_link, |target| match target {
-            Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
-            Target::Unsubscribe(page) => {
-                base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
-            }
-            Target::Preferences => base.preferences(&sign(Purpose::Unsubscribe, None)),
-            Target::Confirm => base.confirm(&sign(Purpose::Confirm, None)),
-            Target::OpenImage => base.open(&sign(Purpose::Open, None)),
-            Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
-        });
+    let Prepared::Mail(rendered) = &ready.prepared else {
+        return Err(Outcome::Failed("it is no mail".into()));
+    };
+    let assembled = rendered.assemble(mail.consent, settings.hidden_link, |target| match target {
+        Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
+        Target::Unsubscribe(page) => {
+            base.unsubscribe(&sign(Purpose::Unsubscribe, page.and_then(link)))
+        }
+        Target::Preferences => base.preferences(&sign(Purpose::Unsubscribe, None)),
+        Target::Confirm => base.confirm(&sign(Purpose::Confirm, None)),
+        Target::OpenImage => base.open(&sign(Purpose::Open, None)),
+        Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
+    });
     let from = assembled.sender.as_ref().or(settings.email_from.as_ref());
     let Some(from) = from else {
         return Err(Outcome::Retry(

@@ -10,12 +10,13 @@ use super::mail_settings::MailSettings;
 use super::routing;
 use super::secret::Secret;
 use super::server::Server;
-use super::server::definition::Definition;
+use super::server::definition::{Definition, Kind};
 use super::store::{ServerRow, Settings};
 use crate::mail::bounce::Rules;
 use crate::mail::dkim::is_aligned;
 use crate::mail::message::{self, TokenMailbox};
 use crate::tracking::url::BaseUrl;
+use crate::webhook::signature::Key;
 
 /// The settings as text, to see whether they have changed: connections are kept while they have not.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +92,7 @@ fn server_of_settings(settings: &Settings) -> Result<Definition, Missing> {
             unconfigured(format!("marketing_automation.smtp_password_file: {error}"))
         })?;
     Ok(Definition {
+        kind: Kind::Mail,
         name: "smtp_url".to_owned(),
         url,
         password,
@@ -122,6 +124,28 @@ fn servers_of_table(rows: &[ServerRow], settings: &Settings) -> (Vec<Definition>
     (definitions, faults)
 }
 
+/// The targets of webhooks that can be used, and why others cannot.
+fn targets_of_table(rows: &[ServerRow]) -> (Vec<Definition>, Vec<String>) {
+    let mut faults = Vec::new();
+    let mut definitions = Vec::new();
+    for row in rows {
+        let mut definition = row.definition.clone();
+        let secret = row.password_file.as_deref().map(|path| {
+            let text = Secret::read(path).map(|text| text.first_line());
+            let text = text.map_err(|error| format!("cannot read the secret file: {error}"))?;
+            Key::parse(&text.0).map(|_| text)
+        });
+        match secret.transpose() {
+            Ok(secret) => {
+                definition.password = secret;
+                definitions.push(definition);
+            }
+            Err(error) => faults.push(format!("webhook target {}: {error}", definition.name)),
+        }
+    }
+    (definitions, faults)
+}
+
 impl Configuration {
     /// Gives the previous configuration when nothing has changed.
     pub(super) fn build(
@@ -138,6 +162,8 @@ impl Configuration {
             true => (vec![server_of_settings(settings)?], Vec::new()),
             false => servers_of_table(&settings.servers, settings),
         };
+        let targets = targets_of_table(&settings.targets);
+        let (servers, faults) = ([servers, targets.0].concat(), [faults, targets.1].concat());
         let source = Source {
             servers,
             faults,
@@ -226,6 +252,11 @@ impl Configuration {
             }),
             source,
         }))
+    }
+
+    /// Whether a target of webhooks is known.
+    pub(super) fn knows(&self, target: &str) -> bool {
+        self.servers.iter().any(|server| server.takes(Some(target)))
     }
 
     /// By which refusals are judged.

@@ -1,6 +1,7 @@
 //! Why an attempt ended as it did: the reply of the server with its codes, or a text of our own (RFC 3464 calls it diagnostic).
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::smtp::{Scope, SendError, Verdict};
 
@@ -12,6 +13,8 @@ pub struct Diagnostic {
     pub code: Option<u16>,
     /// What the refusal is about, where it is one.
     pub verdict: Option<Verdict>,
+    /// It asked not to be tried again before.
+    pub retry_after: Option<Duration>,
 }
 
 impl Diagnostic {
@@ -22,6 +25,7 @@ impl Diagnostic {
             text,
             code,
             verdict: None,
+            retry_after: None,
         }
     }
 
@@ -61,6 +65,7 @@ impl From<&SendError> for Diagnostic {
             text: error.to_string(),
             code: error.code,
             verdict: error.verdict,
+            retry_after: None,
         }
     }
 }
@@ -71,6 +76,7 @@ impl From<String> for Diagnostic {
             text,
             code: None,
             verdict: None,
+            retry_after: None,
         }
     }
 }
@@ -111,6 +117,7 @@ mod tests {
             text: "RCPT TO: 550 5.1.1 no such user, see 450 4.2.0".to_owned(),
             code: Some(550),
             verdict: None,
+            retry_after: None,
         };
         assert_eq!(refused.status(), Some("5.1.1"));
         assert_eq!(Diagnostic::from("template: 550 5.1.1").status(), None);

@@ -113,6 +113,7 @@ impl Job {
             server: Arc::clone(&self.server),
             server_name: Arc::clone(&self.server_name),
             sender: self.sender.clone(),
+            is_webhook: self.mail.target.is_some(),
             outcome,
         }
     }
@@ -149,20 +150,58 @@ impl Drop for Job {
     }
 }
 
+/// What is the same for every attempt.
+pub enum Prepared {
+    Mail(Rendered),
+    Webhook(Call),
+}
+
+impl Prepared {
+    /// Its links that are tracked.
+    pub(super) fn links(&self) -> &[String] {
+        match self {
+            Prepared::Mail(rendered) => rendered.links(),
+            Prepared::Webhook(_) => &[],
+        }
+    }
+
+    fn sender(&self) -> Option<&String> {
+        match self {
+            Prepared::Mail(rendered) => rendered.sender.as_ref(),
+            Prepared::Webhook(_) => None,
+        }
+    }
+
+    /// Its size in bytes, about.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Prepared::Mail(rendered) => rendered.html.len() + rendered.text.len(),
+            Prepared::Webhook(call) => call.path.len() + call.body.len(),
+        }
+    }
+}
+
+/// A rendered webhook.
+pub struct Call {
+    /// Path and query.
+    pub path: String,
+    pub body: String,
+}
+
 /// A mail whose links are known but have no ids yet.
 pub struct RenderedMail {
     pub(super) job: Job,
-    pub(super) rendered: Rendered,
+    pub(super) prepared: Prepared,
     /// Its share of the memory for rendered mails.
     pub(super) _share: Option<OwnedSemaphorePermit>,
 }
 
 impl RenderedMail {
-    /// Goes on with the ids of its links, in the order of `rendered.links()`.
+    /// Goes on with the ids of its links, in the order of `prepared.links()`.
     pub(super) fn ready(self, links: Vec<i64>) -> ReadyMail {
         ReadyMail {
             job: self.job,
-            rendered: self.rendered,
+            prepared: self.prepared,
             links,
             admission: Admission::Free,
             _share: self._share,
@@ -173,8 +212,8 @@ impl RenderedMail {
 /// A rendered mail with the ids of its links: it can be composed and sent.
 pub struct ReadyMail {
     pub(super) job: Job,
-    pub(super) rendered: Rendered,
-    /// In the order of `rendered.links()`.
+    pub(super) prepared: Prepared,
+    /// In the order of `prepared.links()`.
     pub(super) links: Vec<i64>,
     /// How the circuit breaker of its server let it through.
     pub(super) admission: Admission,
@@ -184,7 +223,10 @@ pub struct ReadyMail {
 impl ReadyMail {
     /// Its From address.
     pub(super) fn sender_address(&self) -> Option<String> {
-        let sender = self.rendered.sender.as_ref();
+        if self.job.mail.target.is_some() {
+            return None;
+        }
+        let sender = self.prepared.sender();
         let from = sender.or(self.job.settings.email_from.as_ref())?.trim();
         let address = match from.rsplit_once('<') {
             Some((_, address)) => address.trim_end_matches('>'),
@@ -201,7 +243,11 @@ impl ReadyMail {
     /// Who may rest instead of the server.
     pub(super) fn parties(&self) -> Vec<Party> {
         let sender = self.job.sender.as_deref().map(str::to_owned);
-        let domain = canonical_address::domain(&self.job.mail.email);
+        let mail = &self.job.mail;
+        let domain = match &mail.target {
+            Some(target) => Some(target.clone()),
+            None => canonical_address::domain(&mail.email),
+        };
         let sender = sender.map(Party::Sender).into_iter();
         sender.chain(domain.map(Party::Domain)).collect()
     }

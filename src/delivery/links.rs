@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
-use crate::mail::rendered::Rendered;
-
 /// Most ids kept in memory.
 const CAPACITY: usize = 100_000;
 
@@ -15,10 +13,12 @@ pub(super) struct Links {
 
 impl Links {
     /// The ids of a mail's links, in their order; None: one of them is not known.
-    pub(super) fn ids(&self, rendered: &Rendered) -> Option<Vec<i64>> {
+    pub(super) fn ids(&self, urls: &[String]) -> Option<Vec<i64>> {
+        if urls.is_empty() {
+            return Some(Vec::new());
+        }
         let ids = self.ids.read().unwrap_or_else(PoisonError::into_inner);
-        let urls = rendered.links().iter();
-        urls.map(|url| ids.get(url).copied()).collect()
+        urls.iter().map(|url| ids.get(url).copied()).collect()
     }
 
     /// The URLs that are not known, each once; forgets all ids when there are too many.

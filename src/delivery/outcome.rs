@@ -40,5 +40,7 @@ pub struct Delivered {
     pub server_name: Arc<str>,
     /// From whom, when it was on its way.
     pub sender: Option<Arc<str>>,
+    /// It is no mail: what its answer says is about no mailbox.
+    pub is_webhook: bool,
     pub outcome: Outcome,
 }

@@ -15,14 +15,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use super::channel::Channel;
 use super::clock::Clock;
 use super::diagnostic::Diagnostic;
-use super::job::{Event, Job, ReadyMail, RenderedMail, Reports, WakeUp};
+use super::job::{Event, Job, Prepared, ReadyMail, RenderedMail, Reports, WakeUp};
 use super::links::Links;
 use super::outcome::{Delivered, Outcome};
 use super::rests::Party;
 use super::routing::{self, Choice};
 use super::server::Server;
 use super::store::Share;
-use crate::mail::rendered::Rendered;
 use sender::{Reroute, Sender};
 
 /// Mails rendered by one task: some milliseconds.
@@ -179,8 +178,8 @@ fn choose_awake(
     }
 }
 
-fn kilobytes(rendered: &Rendered, job: &Job) -> u32 {
-    let bytes = rendered.html.len() + rendered.text.len() + job.mail.context.len();
+fn kilobytes(prepared: &Prepared, job: &Job) -> u32 {
+    let bytes = prepared.size() + job.mail.context.len();
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 
@@ -199,7 +198,7 @@ impl<C: Channel> Shared<C> {
     }
 
     async fn render(self: &Arc<Self>, job: Job) {
-        if job.mail.channel != self.channel.name() {
+        if !self.channel.takes(&job.mail.channel) {
             let reason = format!("nothing here delivers by \"{}\"", job.mail.channel);
             job.finish(Outcome::Retry(reason.into()));
             return;
@@ -208,8 +207,8 @@ impl<C: Channel> Shared<C> {
             job.finish(Outcome::Released);
             return;
         }
-        let rendered = match catch_unwind(AssertUnwindSafe(|| self.channel.prepare(&job))) {
-            Ok(Ok(rendered)) => rendered,
+        let prepared = match catch_unwind(AssertUnwindSafe(|| self.channel.prepare(&job))) {
+            Ok(Ok(prepared)) => prepared,
             Ok(Err(outcome)) => {
                 job.finish(outcome);
                 return;
@@ -219,13 +218,13 @@ impl<C: Channel> Shared<C> {
                 return;
             }
         };
-        let share = self.share_of_memory(kilobytes(&rendered, &job)).await;
+        let share = self.share_of_memory(kilobytes(&prepared, &job)).await;
         let mail = RenderedMail {
             job,
-            rendered,
+            prepared,
             _share: share,
         };
-        match self.links.ids(&mail.rendered) {
+        match self.links.ids(mail.prepared.links()) {
             Some(links) => self.dispatch(vec![mail.ready(links)]),
             None => self.reports.send(Event::Rendered(Box::new(mail))),
         }
@@ -247,13 +246,25 @@ impl<C: Channel> Shared<C> {
         }
         let now = self.clock.now();
         let all = self.servers();
-        let is_ours = |server: &&Arc<Server>| self.connections(server) > 0;
+        let target = ready.job.mail.target.as_deref();
+        if let Some(target) = target
+            && !all.iter().any(|server| server.takes(Some(target)))
+        {
+            let reason = format!("the webhook target {target} cannot be used here");
+            return Some((ready, Outcome::Retry(reason.into())));
+        }
+        let is_ours = |server: &&Arc<Server>| server.takes(target) && self.connections(server) > 0;
         let servers: Cow<'_, [Arc<Server>]> = match all.iter().all(|server| is_ours(&server)) {
             true => Cow::Borrowed(&all),
             false => Cow::Owned(all.iter().filter(is_ours).cloned().collect()),
         };
         if servers.is_empty() {
             return Some((ready, Outcome::Later(NO_CONNECTION)));
+        }
+        if target.is_some()
+            && let Some(wait) = servers[0].crowded_for()
+        {
+            return Some((ready, Outcome::Later(wait)));
         }
         let choice = match servers.iter().all(|server| server.rests.is_empty()) {
             true => routing::choose(&servers, domain.as_deref(), now),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::channel::Channel;
-use super::channels::email::Email;
+use super::channels::any::Any;
 use super::clock::Time;
 use super::configuration::Configuration;
 use super::host::{Counts, Host, State};
@@ -16,8 +16,8 @@ pub struct Probe(Arc<Server>);
 impl Probe {
     /// Connects with TLS and AUTH as configured, and leaves.
     pub async fn greet(&self) -> Result<(), String> {
-        let connection = Email.connect(&self.0).await?;
-        Email.quit(connection).await;
+        let connection = Any.connect(&self.0).await?;
+        Any.quit(connection).await;
         Ok(())
     }
 }
@@ -56,7 +56,9 @@ impl Host for Nobody {
 pub fn servers(settings: &Settings) -> Result<Vec<(String, Result<Probe, String>)>, String> {
     let configuration = Configuration::build(None, settings, &(Arc::new(Now) as _), &mut Nobody)
         .map_err(|missing| missing.reason)?;
-    let usable = configuration.servers.iter().map(|server| {
+    // Nothing is said to a target of webhooks but a message.
+    let servers = configuration.servers.iter();
+    let usable = servers.filter(|server| server.takes(None)).map(|server| {
         let name = format!("\"{}\" ({})", server.definition.name, server.label);
         (name, Ok(Probe(Arc::clone(server))))
     });

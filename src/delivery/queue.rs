@@ -94,6 +94,11 @@ impl SendQueue {
         state.mails.drain(..count).collect()
     }
 
+    /// Messages that wait for a sender.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().mails.len()
+    }
+
     /// Whether a mail waits here or is with a sender.
     pub(super) fn is_busy(&self) -> bool {
         let state = self.state();

@@ -21,7 +21,7 @@ const LIMIT: usize = 10_000;
 pub(super) enum Party {
     /// The address of a sender, as it stands in From.
     Sender(String),
-    /// The domain of a recipient.
+    /// The domain of a recipient, or the target of a webhook.
     Domain(String),
 }
 

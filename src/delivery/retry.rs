@@ -71,7 +71,11 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
         server_name: Arc::clone(&delivery.server_name),
         retry_seconds: match (&delivery.outcome, state) {
             (Outcome::Later(wait), _) => wait.as_secs_f64(),
-            (_, "queued") => pause(delivery.attempt, jitter(delivery.id, delivery.attempt)),
+            (_, "queued") => {
+                let asked = reason.and_then(|reason| reason.retry_after);
+                let asked = asked.unwrap_or_default().as_secs_f64();
+                pause(delivery.attempt, jitter(delivery.id, delivery.attempt)).max(asked)
+            }
             _ => 0.0,
         },
     }
@@ -81,7 +85,7 @@ pub(super) fn decide(delivery: &Delivered, hold: bool, give_up: f64) -> Complete
 pub(super) fn met_dead_mailbox(delivery: &Delivered, rules: &Rules) -> bool {
     match &delivery.outcome {
         // Without a code it was our own check.
-        Outcome::Failed(reason) if reason.code.is_some() => {
+        Outcome::Failed(reason) if reason.code.is_some() && !delivery.is_webhook => {
             let refusal = Refusal {
                 code: reason.code,
                 status: reason.status(),
@@ -131,6 +135,7 @@ mod tests {
             server: "mail.example:25".into(),
             server_name: "west".into(),
             sender: None,
+            is_webhook: false,
             outcome,
         }
     }

@@ -114,13 +114,14 @@ fn take(ready: &[&Arc<Server>], now: Instant) -> Option<(Arc<Server>, Admission)
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::delivery::server::definition::Definition;
+    use crate::delivery::server::definition::{Definition, Kind};
     use crate::delivery::tests::clock::clock;
 
     fn server(name: &str, sender_domain: Option<&str>, priority: i32, weight: i32) -> Arc<Server> {
         Arc::new(
             Server::new(
                 Definition {
+                    kind: Kind::Mail,
                     name: name.to_owned(),
                     url: format!("smtp://{name}.example"),
                     password: None,

@@ -1,4 +1,4 @@
-//! An SMTP server that takes our mails: how to reach it, which mails wait for it, whether it answers, and how much it may take.
+//! A server that takes our mails, or a target of webhooks: how to reach it, which mails wait for it, whether it answers, and how much it may take.
 
 pub mod definition;
 
@@ -7,17 +7,27 @@ use std::time::{Duration, Instant};
 
 use super::breaker::{Admission, CircuitBreaker};
 use super::clock::Clock;
+use super::crowd::Crowd;
 use super::outcome::{Delivered, Outcome};
 use super::queue::SendQueue;
 use super::rate_limit::RateLimit;
 use super::rests::Rests;
 use super::secret::Secret;
 use crate::smtp::TransportConfig;
-use definition::Definition;
+use crate::webhook::client::Target;
+use crate::webhook::origin::Origin;
+use crate::webhook::signature::Key;
+use definition::{Definition, Kind};
+
+/// How messages get to it.
+pub enum Transport {
+    Smtp(TransportConfig),
+    Http(Target),
+}
 
 pub struct Server {
     pub definition: Definition,
-    pub transport: TransportConfig,
+    pub transport: Transport,
     /// What it is called in the log of attempts.
     pub(super) label: Arc<str>,
     /// What it is called in smtp_server.
@@ -36,6 +46,30 @@ struct State {
     turn: i64,
     /// Whether it was stuck at the last look.
     was_stuck: bool,
+    crowd: Crowd,
+}
+
+/// The transport of a server, and what the log of attempts calls it.
+fn transport(definition: &Definition) -> Result<(Transport, String), String> {
+    let secret = definition.password.as_ref().map(|Secret(text)| text);
+    let Kind::Webhook { may_be_private } = definition.kind else {
+        let mut smtp =
+            TransportConfig::parse(&definition.url).map_err(|error| error.to_string())?;
+        if let Some(password) = secret {
+            smtp = smtp.with_password(password.clone());
+        }
+        let label = smtp.to_string();
+        return Ok((Transport::Smtp(smtp), label));
+    };
+    let origin = Origin::parse(&definition.url)?;
+    let label = origin.to_string();
+    let key = secret.map(|text| Key::parse(text)).transpose()?;
+    let target = Target {
+        origin,
+        may_be_private,
+        key,
+    };
+    Ok((Transport::Http(target), label))
 }
 
 impl std::fmt::Debug for Server {
@@ -47,13 +81,9 @@ impl std::fmt::Debug for Server {
 impl Server {
     /// An error says why the URL cannot be used.
     pub(super) fn new(definition: Definition, clock: &Clock) -> Result<Self, String> {
-        let mut transport =
-            TransportConfig::parse(&definition.url).map_err(|error| error.to_string())?;
-        if let Some(Secret(password)) = &definition.password {
-            transport = transport.with_password(password.clone());
-        }
+        let (transport, label) = transport(&definition)?;
         Ok(Server {
-            label: transport.to_string().into(),
+            label: label.into(),
             name: definition.name.as_str().into(),
             transport,
             queue: Arc::new(SendQueue::new(Arc::clone(clock))),
@@ -63,6 +93,7 @@ impl Server {
                 rate_limit: RateLimit::new(clock.now()),
                 turn: 0,
                 was_stuck: false,
+                crowd: Crowd::default(),
             }),
             definition,
         })
@@ -133,12 +164,36 @@ impl Server {
         expired
             .map(|ready| {
                 self.return_token();
+                if ready.job.mail.target.is_some() {
+                    self.note_passage(false);
+                }
                 if ready.admission == Admission::Probe {
                     self.breaker.cancel_probe();
                 }
                 ready.job.end(Outcome::LeaseExpired)
             })
             .collect()
+    }
+
+    /// Whether it takes messages to this target, or mails: None.
+    pub(super) fn takes(&self, target: Option<&str>) -> bool {
+        match self.definition.kind {
+            Kind::Mail => target.is_none(),
+            Kind::Webhook { .. } => target == Some(&*self.name),
+        }
+    }
+
+    /// How long a message has to stay away as others wait already for this target; None: it may wait here. All that waits for a
+    /// connection holds a claim, and a target may be slow.
+    pub(super) fn crowded_for(&self) -> Option<Duration> {
+        let waiting = self.queue.waiting();
+        self.state().crowd.enter(waiting)
+    }
+
+    /// Notes that a message of this target got through, or that its lease ended before.
+    pub(super) fn note_passage(&self, has_passed: bool) {
+        let least = self.definition.connections;
+        self.state().crowd.learn(has_passed, least);
     }
 
     /// Adds to its turn, and gives it.

@@ -21,6 +21,8 @@ pub struct Claimed {
     pub attempt: i32,
     /// Which way it goes: the name of a [`super::channel::Channel`].
     pub channel: String,
+    /// The target of a webhook, scheme://host:port; None: it is a mail.
+    pub target: Option<String>,
     /// None: a test.
     pub record: Option<i64>,
     pub record_uuid: String,
@@ -97,6 +99,8 @@ pub struct TemplateRow {
     /// What the links of its mails get, and the hosts that get it.
     pub utm: Option<String>,
     pub utm_hosts: Option<String>,
+    /// Of a webhook, whose body is JSON; None: it is a mail.
+    pub url: Option<String>,
 }
 
 /// The result of a delivery as the database keeps it.
@@ -117,10 +121,10 @@ pub struct Completed {
     pub retry_seconds: f64,
 }
 
-/// An enabled row of smtp_server.
+/// An enabled row of smtp_server, or of webhook_target.
 #[derive(Debug, Clone)]
 pub struct ServerRow {
-    /// Still without password and timeout.
+    /// Still without password, and, of smtp_server, without timeout.
     pub definition: Definition,
     pub password_file: Option<String>,
 }
@@ -178,6 +182,8 @@ pub struct Settings {
     pub hidden_link: bool,
     /// The enabled rows of smtp_server; none: the settings name the server.
     pub servers: Vec<ServerRow>,
+    /// The enabled rows of webhook_target.
+    pub targets: Vec<ServerRow>,
     /// By which refusals are judged; None: as they are shipped.
     pub bounce_rules: Option<Arc<Rules>>,
     /// The ids of the tracking keys.

@@ -45,13 +45,20 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
             let translations = Translations::new(&row.own_language, Arc::clone(snippets));
             (row.version, row.name, row.scenario, row.class, translations)
         });
+        // The body of a webhook is JSON, which is written otherwise than HTML.
+        let (body, payload) = match row.url {
+            Some(_) => (None, row.body),
+            None => (row.body, None),
+        };
         let texts = Texts {
             sender: row.sender,
             reply_to: row.reply_to,
             subject: row.subject,
-            body: row.body,
+            body,
             preheader: row.preheader,
             text: row.text,
+            url: row.url,
+            payload,
         };
         translations.add(&row.language, texts);
         if let Some(headers) = row.headers {

@@ -10,4 +10,5 @@ mod refusals;
 mod retries;
 mod routing;
 mod stop;
+mod webhooks;
 mod world;

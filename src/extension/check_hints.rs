@@ -3,7 +3,7 @@
 //! PostgreSQL's own message is the name of a constraint and the row that fails it.
 
 /// A check and its hint. Those that a trigger asks first, with a message of its own, are not here.
-pub(super) const HINTS: [(&str, &str); 41] = [
+pub(super) const HINTS: [(&str, &str); 43] = [
     ("sale_amount_check", "amount is 0 or more."),
     (
         "sale_currency_check",
@@ -61,6 +61,14 @@ pub(super) const HINTS: [(&str, &str); 41] = [
     (
         "scenario_priority_check",
         "priority is a number from -1000, last, to 1000, first.",
+    ),
+    (
+        "webhook_target_connections_check",
+        "connections is 1 to 200.",
+    ),
+    (
+        "webhook_target_timeout_check",
+        "timeout is '100 milliseconds' to '60 seconds'.",
     ),
     ("topic_name_check", "name must not be empty."),
     (

@@ -19,3 +19,4 @@ mod template_headers;
 mod time;
 mod token;
 mod turn;
+mod webhook;

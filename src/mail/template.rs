@@ -33,6 +33,7 @@ mod static_links;
 mod torn_html;
 mod translations;
 mod utm;
+mod webhook;
 mod wrong_mjml;
 
 use std::collections::HashMap;
@@ -53,6 +54,7 @@ pub use remarks::{Remark, remarks};
 pub use snippets::Snippets;
 pub use translations::{Choice, Texts, Translations, check};
 pub use utm::check_campaign;
+pub use webhook::{Call, check_webhook};
 
 use crate::mail::campaign::Hosts;
 use crate::mail::locale::{self, Locale};
@@ -176,6 +178,11 @@ impl MailTemplate {
             html_of(body.text.to_owned(), &mut Links::default())?;
         }
         Ok(template)
+    }
+
+    /// Whether it makes webhooks, and no mails.
+    pub fn is_webhook(&self) -> bool {
+        self.languages[Part::Url as usize].is_some()
     }
 
     /// Whether all mails have the same sender.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::delivery::dkim::parse_keys;
-use crate::delivery::server::definition::Definition;
+use crate::delivery::server::definition::{Definition, Kind};
 use crate::delivery::store::{Found, Policy, ServerRow, Settings};
 use crate::mail::bounce::{Rule, Rules};
 use crate::tracking::token::Keyring;
@@ -20,6 +20,7 @@ pub(super) struct Answer {
     numbers: Numbers,
     hidden_link: bool,
     servers: Vec<ServerAnswer>,
+    targets: Vec<TargetAnswer>,
     bounce_rules: Vec<[String; 3]>,
     /// Ids, and secrets in hexadecimal digits; the signing one first.
     keys: Vec<(i16, String)>,
@@ -62,6 +63,16 @@ struct ServerAnswer {
     weight: i32,
     connections: usize,
     limited: bool,
+}
+
+#[derive(Deserialize)]
+struct TargetAnswer {
+    origin: String,
+    secret_file: Option<String>,
+    is_private: bool,
+    connections: usize,
+    /// Seconds.
+    timeout: f64,
 }
 
 /// The keys of DKIM with the places of their files here; what cannot be read is left for who checks it.
@@ -129,6 +140,7 @@ impl Answer {
         let servers = self.servers.into_iter().map(|server| ServerRow {
             password_file: here(server.password_file),
             definition: Definition {
+                kind: Kind::Mail,
                 name: server.name,
                 url: server.url,
                 password: None,
@@ -140,6 +152,19 @@ impl Answer {
                 limited: server.limited,
             },
         });
+        let targets = self.targets.into_iter().map(|target| {
+            let timeout = Duration::from_secs_f64(target.timeout.max(0.0));
+            ServerRow {
+                password_file: here(target.secret_file),
+                definition: Definition::of_target(
+                    target.origin,
+                    target.is_private,
+                    target.connections,
+                    timeout,
+                ),
+            }
+        });
+        let targets = targets.collect();
         let settings = Settings {
             smtp_url: texts.smtp_url,
             smtp_password_file: here(texts.smtp_password_file),
@@ -157,6 +182,7 @@ impl Answer {
             dkim_keys: texts.dkim_keys.map(|keys| keys_here(&keys, here)),
             hidden_link: self.hidden_link,
             servers: servers.collect(),
+            targets,
             bounce_rules: rules(&self.bounce_rules),
             keys: self.keys.iter().map(|(id, _)| *id).collect(),
             keyring: keyring(&self.keys),

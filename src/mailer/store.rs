@@ -65,6 +65,7 @@ fn claimed(row: &Row) -> std::result::Result<Claimed, Error> {
             clicks: row.try_get(14)?,
         },
         channel: row.try_get(15)?,
+        target: row.try_get(21)?,
         closes_in: row.try_get(19)?,
     })
 }
@@ -147,7 +148,7 @@ impl Store for PostgresStore {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
             let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
-                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text, inline_css \
+                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text, inline_css, url \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -172,6 +173,7 @@ impl Store for PostgresStore {
                     text: row.try_get(15)?,
                     headers: row.try_get(16)?,
                     inline_css: row.try_get(17)?,
+                    url: row.try_get(18)?,
                 })
             });
             rows.collect()

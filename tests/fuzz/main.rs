@@ -176,7 +176,16 @@ fn targets() -> Vec<Target> {
             |input| {
                 let body = text(input);
                 let subject = source("Hello {{ record.name }}");
-                let sources = [None, None, Some(subject), Some(source(&body)), None, None];
+                let sources = [
+                    None,
+                    None,
+                    Some(subject),
+                    Some(source(&body)),
+                    None,
+                    None,
+                    None,
+                    None,
+                ];
                 drop(MailTemplate::compile(sources, None, &Snippets::default()));
             },
         ),

@@ -31,6 +31,8 @@ pub fn bytes_stay(html: &str) {
         None,
         // Links of a plain text are found by other rules, which any text must pass.
         Some(source(html)),
+        None,
+        None,
     ];
     let Ok(template) = MailTemplate::compile(sources, None, &Snippets::default()) else {
         return;

@@ -17,6 +17,7 @@ CRATE = "marketing_automation"
 WALLS = {
     "mail": ("program", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "smtp": ("program", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres", "axum"),
+    "webhook": ("program", "mail", "smtp", "tracking", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio_postgres", "axum"),
     "report": ("program", "smtp", "tracking", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "secret_file": ("program", "mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),
     "tracking": ("program", "mail", "smtp", "delivery", "extension", "mailer", "proxy", "pgrx", "tokio", "tokio_postgres", "axum"),

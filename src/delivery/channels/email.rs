@@ -5,11 +5,10 @@ use std::time::SystemTime;
 use crate::delivery::channel::{Answer, Channel};
 use crate::delivery::compose;
 use crate::delivery::diagnostic::Diagnostic;
-use crate::delivery::job::{Job, ReadyMail};
+use crate::delivery::job::{Job, Prepared, ReadyMail};
 use crate::delivery::outcome::Outcome;
-use crate::delivery::server::Server;
+use crate::delivery::server::{Server, Transport};
 use crate::mail::message::Mail;
-use crate::mail::rendered::Rendered;
 use crate::smtp::{Connection, Scope, SendErrorKind};
 
 pub struct Email;
@@ -18,12 +17,12 @@ impl Channel for Email {
     type Connection = Connection;
     type Message = Mail;
 
-    fn name(&self) -> &'static str {
-        "mail"
+    fn takes(&self, channel: &str) -> bool {
+        channel == "mail"
     }
 
-    fn prepare(&self, job: &Job) -> Result<Rendered, Outcome> {
-        compose::render(job)
+    fn prepare(&self, job: &Job) -> Result<Prepared, Outcome> {
+        compose::render(job).map(Prepared::Mail)
     }
 
     fn compose(&self, ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outcome> {
@@ -31,7 +30,10 @@ impl Channel for Email {
     }
 
     async fn connect(&self, server: &Server) -> Result<Connection, String> {
-        let connected = server.transport.connect(server.definition.timeout).await;
+        let Transport::Smtp(smtp) = &server.transport else {
+            return Err("it takes no mail".to_owned());
+        };
+        let connected = smtp.connect(server.definition.timeout).await;
         connected.map_err(|error| error.to_string())
     }
 
@@ -39,7 +41,7 @@ impl Channel for Email {
         connection.is_open()
     }
 
-    async fn deliver(&self, connection: &mut Connection, mail: &Mail) -> Answer {
+    async fn deliver(&self, _server: &Server, connection: &mut Connection, mail: &Mail) -> Answer {
         let error = match connection.send(mail).await {
             Ok(reply) => {
                 let mut diagnostic = Diagnostic::reply(reply);

@@ -12,6 +12,9 @@ use crate::delivery::pool::{self, SenderPool};
 use crate::delivery::server::Server;
 use crate::delivery::store::{self, NextDue, Store};
 
+/// While there are webhooks, the settings are read so often.
+const RECONFIGURE_TARGETS: Duration = Duration::from_secs(1);
+
 impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
     /// How many mails to claim now; or how long not to claim, as no server takes any.
     fn room(&mut self) -> Result<usize, Duration> {
@@ -157,6 +160,13 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         self.busy = true;
         self.in_flight
             .extend(claim.mails.iter().map(|mail| mail.id));
+        // A target that is listed, or forbidden an address, is so from now on, and not from the next look at the settings.
+        let read_at = self.configured_at.map(|at| at + RECONFIGURE_TARGETS);
+        let is_old = read_at.is_none_or(|at| at <= started);
+        let mut targets = claim.mails.iter().filter_map(|mail| mail.target.as_ref());
+        if targets.any(|target| is_old || !configuration.knows(target)) {
+            self.configure(true);
+        }
         let learnt = self.templates.learn(&claim, &mut self.store);
         let learnt = self.checked(learnt).is_some();
         let settings = &configuration.mail;

@@ -40,7 +40,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         self.learn_links(&rendered);
         let mut ready = Vec::with_capacity(rendered.len());
         for mail in rendered {
-            match self.pool.links().ids(&mail.rendered) {
+            match self.pool.links().ids(mail.prepared.links()) {
                 Some(links) => ready.push(mail.ready(links)),
                 // They were not stored: an error, which is noted.
                 None => self.delivered.push(mail.job.release()),
@@ -51,7 +51,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
 
     /// Fetches the ids of links not seen yet.
     fn learn_links(&mut self, rendered: &[RenderedMail]) {
-        let urls = rendered.iter().flat_map(|mail| mail.rendered.links());
+        let urls = rendered.iter().flat_map(|mail| mail.prepared.links());
         let unknown = self.pool.links().unknown(urls);
         if !unknown.is_empty() {
             let stored = self.store.link_ids(unknown);

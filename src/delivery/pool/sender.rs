@@ -42,6 +42,13 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
     pub(super) async fn run(mut self) {
         while let Some(mut ready) = self.slot.next().await {
             let outcome = self.deliver(&mut ready).await;
+            if ready.job.mail.target.is_some() {
+                match outcome {
+                    Outcome::LeaseExpired => self.server.note_passage(false),
+                    Outcome::Unreachable(_) | Outcome::Released => {}
+                    _ => self.server.note_passage(true),
+                }
+            }
             let untried = matches!(
                 outcome,
                 Outcome::Unreachable(_) | Outcome::LeaseExpired | Outcome::Released
@@ -191,7 +198,10 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
                 return objection;
             }
             ready.job.sending = true;
-            let answer = self.channel.deliver(&mut connection, &mail).await;
+            let answer = self
+                .channel
+                .deliver(&self.server, &mut connection, &mail)
+                .await;
             ready.job.sending = false;
             match answer {
                 Answer::Accepted(reply) => {
@@ -209,6 +219,17 @@ impl<C: Channel, R: Reroute> Sender<C, R> {
                 Answer::Unavailable(reason) => return self.unavailable(reason, ready),
                 Answer::Deferred(reason) => {
                     self.put_off(&reason, ready);
+                    self.connection = Some(connection);
+                    return Outcome::Retry(reason);
+                }
+                Answer::Rejected(reason) => {
+                    self.server.breaker.accepted(ready.admission);
+                    self.connection = Some(connection);
+                    return Outcome::Failed(reason);
+                }
+                Answer::Overloaded(reason) => {
+                    let (now, pause) = (self.clock.now(), reason.retry_after);
+                    self.server.breaker.trip_for(reason.to_string(), now, pause);
                     self.connection = Some(connection);
                     return Outcome::Retry(reason);
                 }

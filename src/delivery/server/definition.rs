@@ -4,11 +4,22 @@ use std::time::Duration;
 
 use crate::delivery::secret::Secret;
 
-/// A row of smtp_server, or the settings.
+/// What a server speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// SMTP, or a directory.
+    Mail,
+    /// HTTP: a target of webhooks, whose name is its origin.
+    Webhook { may_be_private: bool },
+}
+
+/// A row of smtp_server, the settings, or a row of webhook_target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     pub name: String,
+    pub kind: Kind,
     pub url: String,
+    /// Or the secret that signs webhooks.
     pub password: Option<Secret>,
     /// Domain of From addresses that it is for; None: any.
     pub sender_domain: Option<String>,
@@ -19,4 +30,27 @@ pub struct Definition {
     pub timeout: Duration,
     /// Whether it has a rate limit or a warm-up, so that each mail takes a token.
     pub limited: bool,
+}
+
+impl Definition {
+    /// A row of webhook_target, still without its secret.
+    pub(crate) fn of_target(
+        origin: String,
+        may_be_private: bool,
+        connections: usize,
+        timeout: Duration,
+    ) -> Self {
+        Definition {
+            name: origin.clone(),
+            kind: Kind::Webhook { may_be_private },
+            url: origin,
+            password: None,
+            sender_domain: None,
+            priority: 0,
+            weight: 1,
+            connections,
+            timeout,
+            limited: false,
+        }
+    }
 }

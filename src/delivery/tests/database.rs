@@ -20,6 +20,7 @@ pub(super) struct Row {
     pub(super) state: &'static str,
     pub(super) attempts: i32,
     pub(super) channel: &'static str,
+    pub(super) target: Option<&'static str>,
     pub(super) email: String,
     /// Each has a sender of its own.
     pub(super) activity: i32,
@@ -120,6 +121,7 @@ impl Database {
                 state: "queued",
                 attempts: 0,
                 channel: "mail",
+                target: None,
                 email,
                 activity: 1,
                 is_blocked: false,

@@ -2,17 +2,16 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::Notify;
 
 use crate::delivery::channel::{Answer, Channel};
 use crate::delivery::compose;
 use crate::delivery::diagnostic::Diagnostic;
-use crate::delivery::job::{Job, ReadyMail};
+use crate::delivery::job::{Call, Job, Prepared, ReadyMail};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::server::Server;
-use crate::mail::rendered::Rendered;
 use crate::smtp::{Scope, Step, judge};
 
 /// A message that a server has seen.
@@ -33,6 +32,10 @@ pub(super) enum Word {
     Disconnect,
     Defer,
     Refuse,
+    /// This message alone.
+    Reject,
+    /// Nothing for so many seconds.
+    Overload(u64),
     /// What its reply means at this step.
     Say(Step),
 }
@@ -102,16 +105,24 @@ impl Channel for Network {
     type Connection = String;
     type Message = (i64, i32);
 
-    fn name(&self) -> &'static str {
-        "mail"
+    fn takes(&self, channel: &str) -> bool {
+        matches!(channel, "mail" | "webhook")
     }
 
-    fn prepare(&self, job: &Job) -> Result<Rendered, Outcome> {
-        compose::render(job)
+    fn prepare(&self, job: &Job) -> Result<Prepared, Outcome> {
+        match job.mail.target {
+            None => compose::render(job).map(Prepared::Mail),
+            Some(_) => Ok(Prepared::Webhook(Call {
+                path: "/".to_owned(),
+                body: "{}".to_owned(),
+            })),
+        }
     }
 
     fn compose(&self, ready: &ReadyMail, date: SystemTime) -> Result<(i64, i32), Outcome> {
-        compose::compose(ready, date)?;
+        if ready.job.mail.target.is_none() {
+            compose::compose(ready, date)?;
+        }
         Ok((ready.job.mail.id, ready.job.mail.attempt))
     }
 
@@ -128,7 +139,12 @@ impl Channel for Network {
         true
     }
 
-    async fn deliver(&self, server: &mut String, (id, attempt): &(i64, i32)) -> Answer {
+    async fn deliver(
+        &self,
+        _server: &Server,
+        server: &mut String,
+        (id, attempt): &(i64, i32),
+    ) -> Answer {
         let seen = Seen {
             id: *id,
             attempt: *attempt,
@@ -151,6 +167,11 @@ impl Channel for Network {
             Word::Disconnect => Answer::Disconnected(reply),
             Word::Defer => Answer::Deferred(reply),
             Word::Refuse => Answer::Refused(reply),
+            Word::Reject => Answer::Rejected(reply),
+            Word::Overload(seconds) => Answer::Overloaded(Diagnostic {
+                retry_after: Some(Duration::from_secs(seconds)),
+                ..reply
+            }),
             Word::Say(step) => {
                 let verdict = judge(step, reply.code.unwrap_or_default(), &reply.text);
                 let reply = Diagnostic {

@@ -12,7 +12,7 @@ use super::network::Network;
 use crate::delivery::clock::Clock;
 use crate::delivery::engine::Engine;
 use crate::delivery::host::{Counts, Host, State};
-use crate::delivery::server::definition::Definition;
+use crate::delivery::server::definition::{Definition, Kind};
 use crate::delivery::store::ServerRow;
 
 /// What the process shows.
@@ -107,6 +107,7 @@ impl World {
         if let Ok(settings) = &mut self.database.tables().settings {
             settings.servers.push(ServerRow {
                 definition: Definition {
+                    kind: Kind::Mail,
                     name: name.to_owned(),
                     url: format!("smtp://{name}.example"),
                     password: None,

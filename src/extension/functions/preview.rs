@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use pgrx::prelude::*;
 
+use crate::delivery::channels::webhook::message_id;
 use crate::delivery::identifiers::{default_feedback_sender, feedback_id, list_id};
 use crate::delivery::templates::translations_of;
 use crate::extension::settings;
@@ -13,8 +14,10 @@ use crate::extension::worker::statements;
 use crate::mail::message::{self, Draft, TokenMailbox};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Consent;
-use crate::mail::template::{Recipient, context};
+use crate::mail::template::{Call, Recipient, context};
 use crate::tracking::url::BaseUrl;
+use crate::webhook::client::{Message, Target as Receiver, headers};
+use crate::webhook::origin::Origin;
 
 /// Stands for what is not set yet while the message is built; the domain never exists (RFC 6761, section 6.4). Header lines with it
 /// are not shown.
@@ -46,6 +49,44 @@ fn head(message: &[u8]) -> String {
     }
     fields.retain(|field| !field.contains(NOT_SET));
     fields.join("\n")
+}
+
+/// Sender, subject, HTML, text and headers, as far as a mail has them.
+type PreviewRow = (Option<String>, String, String, String, String);
+
+/// A webhook in the columns of a mail: method and URL, its body, its header lines. What signs it is read by who sends it.
+fn webhook_row(activity_id: i32, call: Call) -> Result<PreviewRow, spi::Error> {
+    let is_signed = Spi::get_one_with_args(
+        "select t.secret_file is not null from marketing_automation.webhook_target t where t.origin = $1",
+        &[call.target.as_str().into()],
+    );
+    let is_signed = match is_signed {
+        Ok(is_signed) => is_signed.unwrap_or(false),
+        Err(spi::Error::InvalidPosition) => false,
+        Err(error) => return Err(error),
+    };
+    let origin = Origin::parse(&call.target).unwrap_or_else(|reason| refuse("it", &reason));
+    let receiver = Receiver {
+        origin,
+        may_be_private: false,
+        key: None,
+    };
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let message = Message {
+        path: call.path.clone(),
+        id: message_id("preview", activity_id),
+        timestamp: now.unwrap_or_default().as_secs(),
+        body: call.body.clone(),
+    };
+    let mut lines: Vec<String> = headers(&receiver, &message)
+        .into_iter()
+        .map(|(name, value)| format!("{name}: {value}"))
+        .collect();
+    if is_signed {
+        lines.push("webhook-signature: v1,…".to_owned());
+    }
+    let subject = format!("POST {}{}", call.target, call.path);
+    Ok((None, subject, String::new(), call.body, lines.join("\n")))
 }
 
 /// Renders a mail; its links lead where their author wrote, as no link is stored.
@@ -93,9 +134,17 @@ fn render_preview(
     );
     let what = format!("activity \"{}\"", activity.name);
     let translations = &activity.translations;
-    let rendered = translations
+    let template = translations
         .compile(&translations.choose(&recipient.language))
-        .and_then(|template| template.render(&context, &recipient))
+        .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+    if template.is_webhook() {
+        let call = template
+            .render_webhook(&context, &recipient, "preview")
+            .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+        return Ok(TableIterator::once(webhook_row(activity_id, call)?));
+    }
+    let rendered = template
+        .render(&context, &recipient)
         .unwrap_or_else(|error| refuse(&what, &error.to_string()));
 
     // While it is not set, links stay as they were written, and there is no image.

@@ -19,7 +19,7 @@ use super::process::{Process, Threads, start_threads, wake_main_thread};
 use super::registry::{self, Refusal};
 use super::spi_store::SpiStore;
 use super::{bgworker, statements, transaction};
-use crate::delivery::channels::email::Email;
+use crate::delivery::channels::any::Any;
 use crate::delivery::clock::MachineClock;
 use crate::delivery::engine::{AFTER_ERROR, Engine, LOCKED};
 use crate::extension::time_limit;
@@ -27,7 +27,7 @@ use crate::extension::time_limit;
 /// What expressions may take in a mailer: everybody's mails and events wait meanwhile.
 const LONGEST_EXPRESSION_MS: i32 = 2000;
 
-type Mailer = Engine<SpiStore, Email, Process>;
+type Mailer = Engine<SpiStore, Any, Process>;
 
 /// Waits until nobody changes the extension; None: there is none, or the process must stop.
 fn find_installation() -> Option<pg_sys::Oid> {
@@ -58,7 +58,7 @@ fn begin() -> Option<(Mailer, Threads)> {
         let threads = start_threads().map_err(|error| error.to_string())?;
         let engine = Engine::new(
             (SpiStore::new(), Process, Arc::new(MachineClock)),
-            (Email, threads.handle.clone(), wake_main_thread()),
+            (Any, threads.handle.clone(), wake_main_thread()),
             settings,
         );
         Ok((engine, threads))

@@ -80,6 +80,7 @@ impl Store for SpiStore {
                 });
             }
             // In the order in which the tables were created, as DROP EXTENSION locks them.
+            let targets = statements::webhook_targets()?;
             let servers = statements::smtp_servers()?;
             if afresh {
                 statements::forget_server_states()?;
@@ -104,6 +105,7 @@ impl Store for SpiStore {
                     dkim_keys: settings::dkim_keys(),
                     hidden_link: settings::hidden_link(),
                     servers,
+                    targets,
                     bounce_rules: bounce_rules()?,
                     keys,
                     keyring: keyring()?,

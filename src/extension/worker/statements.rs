@@ -5,7 +5,7 @@ use std::time::Duration;
 use pgrx::prelude::*;
 
 use crate::delivery::message_class::MessageClass;
-use crate::delivery::server::definition::Definition;
+use crate::delivery::server::definition::{Definition, Kind};
 use crate::delivery::store::{Claimed, Completed, Grant, ServerRow, TemplateRow};
 use crate::mail::rendered::Consent;
 
@@ -23,7 +23,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
-                        track_opens, track_clicks, channel, closes_in, template_id
+                        track_opens, track_clicks, channel, closes_in, template_id, target
                  from marketing_automation_internal.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), full_scan.into()],
@@ -33,6 +33,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
                     id: column(&row, 1)?,
                     attempt: column(&row, 2)?,
                     channel: column(&row, 16)?,
+                    target: row.get(19)?,
                     record: row.get(3)?,
                     record_uuid: column(&row, 4)?,
                     activity: column(&row, 5)?,
@@ -62,7 +63,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
                         reply_to, utm, utm_hosts, preheader, text, headers::text,
-                        inline_css
+                        inline_css, url
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -89,6 +90,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     text: row.get(16)?,
                     headers: row.get(17)?,
                     inline_css: row.get(18)?.unwrap_or_default(),
+                    url: row.get(19)?,
                 })
             })
             .collect()
@@ -169,6 +171,7 @@ pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
                 Ok(ServerRow {
                     password_file: row.get(3)?,
                     definition: Definition {
+                        kind: Kind::Mail,
                         name: column(&row, 1)?,
                         url: column(&row, 2)?,
                         password: None,
@@ -179,6 +182,28 @@ pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
                         timeout: Duration::ZERO,
                         limited: column(&row, 8)?,
                     },
+                })
+            })
+            .collect()
+    })
+}
+
+pub(super) fn webhook_targets() -> spi::Result<Vec<ServerRow>> {
+    Spi::connect(|client| {
+        client
+            .select(
+                "select t.origin, t.secret_file, t.is_private, t.connections, extract(epoch from t.timeout)::double precision
+                 from marketing_automation.webhook_target t where t.enabled order by t.origin",
+                None,
+                &[],
+            )?
+            .map(|row| {
+                let origin: String = column(&row, 1)?;
+                let connections = column::<i32>(&row, 4)?.unsigned_abs() as usize;
+                let timeout = Duration::from_secs_f64(column::<f64>(&row, 5)?.max(0.0));
+                Ok(ServerRow {
+                    password_file: row.get(2)?,
+                    definition: Definition::of_target(origin, column(&row, 3)?, connections, timeout),
                 })
             })
             .collect()

@@ -10,7 +10,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::decimal::is_decimal;
 use super::null::{self, is_null};
-use super::{arithmetic, jinja2, numbers};
+use super::{arithmetic, jinja2, json, numbers};
 use crate::mail::locale::Locale;
 use crate::mail::placeholder::{Links, Target, trackable_url};
 
@@ -24,8 +24,11 @@ const RECURSION: usize = 120;
 /// Name under which filters find the [`Scope`]. A template cannot spell it, so it cannot shadow or read it.
 const SCOPE: &str = "scope of this mail";
 
-/// How values are written into a query.
+/// How values are written into a query, or a part of a path.
 const URL: &str = "url";
+
+/// How values are written into the body of a webhook.
+const JSON: &str = "json";
 
 /// What is encoded in a value of a query (RFC 3986, section 2.3).
 const VALUE: &AsciiSet = &NON_ALPHANUMERIC
@@ -61,17 +64,21 @@ pub(super) fn environment() -> Environment<'static> {
     });
     environment.set_auto_escape_callback(|name| match name.split('/').next() {
         Some("body") => AutoEscape::Html,
-        Some("utm") => AutoEscape::Custom(URL.into()),
+        Some("utm" | "url") => AutoEscape::Custom(URL.into()),
+        Some("payload") => AutoEscape::Custom(JSON.into()),
         _ => AutoEscape::None,
     });
     // What null does not cover: the `none` that a function of minijinja gives.
-    environment.set_formatter(|out, state, value| match value.is_none() {
-        true => Ok(()),
-        false if matches!(state.auto_escape(), AutoEscape::Custom(_)) => {
+    environment.set_formatter(|out, state, value| match state.auto_escape() {
+        AutoEscape::Custom(name) if name == JSON => out
+            .write_str(&json::written(state, value)?)
+            .map_err(Error::from),
+        _ if value.is_none() => Ok(()),
+        AutoEscape::Custom(_) => {
             let text = value.to_string();
             write!(out, "{}", utf8_percent_encode(&text, VALUE)).map_err(Error::from)
         }
-        false => escape_formatter(out, state, value),
+        _ => escape_formatter(out, state, value),
     });
     null::register(&mut environment);
     arithmetic::register(&mut environment);

@@ -16,6 +16,10 @@ pub enum Part {
     Preheader,
     /// The plain-text alternative, where it is not made from the body.
     Text,
+    /// Where a webhook goes.
+    Url,
+    /// The body of a webhook: JSON.
+    Payload,
     /// A header that the author adds.
     Header,
     /// What its links get: of the scenario.
@@ -24,13 +28,15 @@ pub enum Part {
 
 impl Part {
     /// All parts of which an activity has one, each at the index `part as usize`.
-    pub const ALL: [Part; 6] = [
+    pub const ALL: [Part; 8] = [
         Part::Sender,
         Part::ReplyTo,
         Part::Subject,
         Part::Body,
         Part::Preheader,
         Part::Text,
+        Part::Url,
+        Part::Payload,
     ];
 
     /// Gives the part of a column; None: it is of none.
@@ -38,7 +44,7 @@ impl Part {
         Part::ALL.into_iter().find(|part| part.name() == name)
     }
 
-    /// The name of its column, and of its template.
+    /// The name of its template.
     pub fn name(self) -> &'static str {
         match self {
             Part::Sender => "sender",
@@ -47,6 +53,8 @@ impl Part {
             Part::Body => "body",
             Part::Preheader => "preheader",
             Part::Text => "text",
+            Part::Url => "url",
+            Part::Payload => "payload",
             Part::Header => "header",
             Part::Utm => "utm",
         }
@@ -55,7 +63,11 @@ impl Part {
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
+        f.write_str(match self {
+            // Its column.
+            Part::Payload => "body",
+            part => part.name(),
+        })
     }
 }
 

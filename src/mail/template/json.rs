@@ -34,6 +34,20 @@ pub(super) fn tojson(
     Ok(Value::from_safe_string(writer.out))
 }
 
+/// A value as it stands in JSON; what [`tojson`] has made is there already.
+pub(super) fn written(state: &State, value: &Value) -> Result<String, Error> {
+    if value.is_safe() {
+        return Ok(value.to_string());
+    }
+    let mut writer = Writer {
+        state,
+        out: String::new(),
+        indent: None,
+    };
+    writer.value(value, 0)?;
+    Ok(writer.out)
+}
+
 struct Writer<'a, 'b, 'c> {
     state: &'a State<'b, 'c>,
     out: String,

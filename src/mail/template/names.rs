@@ -66,6 +66,14 @@ impl Names {
         Names { known }
     }
 
+    /// Knows these names no more.
+    pub(super) fn without(mut self, names: &[&str]) -> Self {
+        for name in names {
+            self.known.remove(*name);
+        }
+        self
+    }
+
     /// Knows no more than one name within each of these.
     pub(super) fn only(names: BTreeMap<&str, &str>) -> Self {
         let known = names.into_iter().map(|(name, within)| {

@@ -16,6 +16,7 @@ mod numbers;
 mod own_text;
 mod snippets;
 mod translations;
+mod webhook;
 
 fn context() -> Json {
     json!({
@@ -61,6 +62,8 @@ fn compile(sender: Option<&str>, subject: &str, body: &str) -> Result<MailTempla
         None,
         Some(source(subject)),
         Some(source(body)),
+        None,
+        None,
         None,
         None,
     ];

@@ -18,6 +18,9 @@ pub struct Texts {
     pub body: Option<String>,
     pub preheader: Option<String>,
     pub text: Option<String>,
+    /// Of a webhook, which has no other parts.
+    pub url: Option<String>,
+    pub payload: Option<String>,
 }
 
 impl Texts {
@@ -31,6 +34,8 @@ impl Texts {
             Part::Body => &mut texts.body,
             Part::Preheader => &mut texts.preheader,
             Part::Text => &mut texts.text,
+            Part::Url => &mut texts.url,
+            Part::Payload => &mut texts.payload,
             Part::Header | Part::Utm => return texts,
         };
         *place = Some(text.to_owned());
@@ -45,6 +50,8 @@ impl Texts {
             Part::Body => self.body.as_deref(),
             Part::Preheader => self.preheader.as_deref(),
             Part::Text => self.text.as_deref(),
+            Part::Url => self.url.as_deref(),
+            Part::Payload => self.payload.as_deref(),
             Part::Header | Part::Utm => None,
         }
     }

@@ -89,4 +89,4 @@ where c.relnamespace = 'marketing_automation'::regnamespace and a.attnum > 0 and
   and not exists (select from pg_proc p where p.proname = f.function and a.attname = any (p.proargnames)) order by 1, 2;
 select p.proname, a.name from pg_proc p cross join unnest(p.proargnames) a (name)
 where p.pronamespace = 'marketing_automation'::regnamespace and p.proname in ('create_scenario', 'add_activity') and 'replace' = any (p.proargnames)
-  and a.name not in ('scenario', 'replace') and position(format('%L, %s', a.name, a.name) in regexp_replace(p.prosrc, '\s+', ' ', 'g')) = 0;
+  and a.name not in ('scenario', 'replace') and regexp_replace(p.prosrc, '\s+', ' ', 'g') !~ format('''%1$s'', (add_activity\.)?%1$s\M', a.name);

@@ -51,6 +51,7 @@ impl Store for Database {
                 id: id as i64,
                 attempt: row.attempts,
                 channel: row.channel.to_owned(),
+                target: row.target.map(str::to_owned),
                 record: Some(id as i64 + 1),
                 record_uuid: format!("uuid-{id}"),
                 activity: row.activity,
@@ -117,6 +118,7 @@ impl Store for Database {
             inline_css: false,
             utm: None,
             utm_hosts: None,
+            url: None,
         };
         Ok(activities.into_iter().map(row).collect())
     }

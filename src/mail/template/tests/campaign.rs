@@ -19,7 +19,7 @@ fn tagged(utm: &str, body: &str) -> Rendered {
             snippets: "",
         })
     };
-    let sources = [None, None, text("s"), text(body), None, None];
+    let sources = [None, None, text("s"), text(body), None, None, None, None];
     MailTemplate::compile(sources, Some(&source(utm)), &Snippets::default())
         .unwrap()
         .render(&context(), &recipient())

@@ -40,6 +40,8 @@ fn compile_with_footer(body: &str) -> MailTemplate {
             Some(source(body)),
             None,
             None,
+            None,
+            None,
         ],
         None,
         &snippets,

@@ -18,6 +18,8 @@ fn mail(
         Some(source(body)),
         preheader.map(source),
         text.map(source),
+        None,
+        None,
     ];
     MailTemplate::compile(sources, None, &Snippets::default())?.render(&context(), &recipient())
 }

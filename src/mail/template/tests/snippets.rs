@@ -20,6 +20,8 @@ fn compile_with(body: &str, snippets: &[(&str, &str)]) -> Result<MailTemplate, T
             Some(source(body)),
             None,
             None,
+            None,
+            None,
         ],
         None,
         &all,
@@ -87,9 +89,12 @@ fn a_snippet_of_the_subject_is_not_escaped() {
         snippets: "",
     };
     let included = Some(source("{% include 'name' %}"));
-    let template =
-        MailTemplate::compile([None, included, included, included, None, None], None, &all)
-            .unwrap();
+    let template = MailTemplate::compile(
+        [None, included, included, included, None, None, None, None],
+        None,
+        &all,
+    )
+    .unwrap();
     let mail = assembled(&template.render(&context(), &recipient()).unwrap());
     assert_eq!(mail.subject, "Zoë <b>");
     assert_eq!(mail.reply_to.as_deref(), Some("Zoë <b>"));
