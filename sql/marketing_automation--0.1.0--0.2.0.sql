@@ -6384,7 +6384,7 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', add_activity.text, 'headers', headers, 'url', url))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
