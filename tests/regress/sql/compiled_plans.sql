@@ -51,11 +51,4 @@ select count(*) as told from marketing_automation.scenario_report where scenario
 select count(*) as told from marketing_automation.variant_report('plans');
 select count(*) as told from marketing_automation.uplift_report('plans');
 select plans.compiled() as by_reporting;
-select count(*) as told from marketing_automation.message where email like '%@plans.example';
-select count(*) as told from marketing_automation.event where url like 'https://plans.example/%';
-select count(*) > 0 as told from marketing_automation.record_activity;
-select plans.compiled() as by_views;
-select count(*) > 0 as told from marketing_automation.metric;
-select count(*) >= 0 as told from marketing_automation.health();
-select plans.compiled() as by_watching;
 rollback;

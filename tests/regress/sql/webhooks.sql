@@ -107,7 +107,8 @@ reset role;
 select * from hooks.deliver('204 No Content');
 select hooks.play();
 select * from hooks.outcomes('hooks');
-select count(*) from marketing_automation_internal.capped_mail m where m.message_class = 'marketing';
+select count(*) from marketing_automation_internal.capped_mail m join marketing_automation.message g on g.id = m.message_id
+where g.target = 'https://crm.example';
 delete from marketing_automation.frequency_cap where message_class = 'marketing' and per = '1 day';
 select marketing_automation.unsuppress('cid@hooks.example');
 
