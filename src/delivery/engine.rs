@@ -275,8 +275,12 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         }
         self.purge();
         let sleep = self.claim(&configuration);
-        let is_tripped = |server: &Arc<Server>| server.breaker.is_tripped();
-        let reachable = !configuration.servers.iter().all(is_tripped);
+        // Mails wait, whatever becomes of webhooks.
+        let mut servers = configuration.servers.iter();
+        let reachable = servers.any(|server| server.takes(None) && !server.breaker.is_tripped());
+        if !reachable {
+            self.host.show_state(State::Paused);
+        }
         if self.paused_until.is_none() && reachable && !self.on_hold {
             let state = match self.in_flight.is_empty() {
                 true => State::Idle,

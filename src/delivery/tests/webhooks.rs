@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::network::Word;
 use super::world::World;
+use crate::delivery::host::State;
 use crate::delivery::server::definition::Definition;
 use crate::delivery::store::ServerRow;
 
@@ -103,6 +104,25 @@ fn a_target_that_asks_for_a_pause_gets_one_and_mails_go_on() {
         world.turns(4);
     }
     assert_eq!(world.database.count("sent"), 30);
+}
+
+#[test]
+fn while_no_mail_server_answers_webhooks_go_on_and_it_says_paused() {
+    let mut world = World::with(10);
+    world.add_target(CRM);
+    world.post(5, CRM);
+    world.network.servers().down.insert("smtp_url");
+    world.turns(12);
+    assert_eq!(world.database.count("sent"), 5);
+    assert_eq!(world.network.seen_by(CRM), 5);
+    assert_eq!(world.shown().state, Some(State::Paused));
+    world.network.servers().down.clear();
+    for _ in 0..5 {
+        world.pass(60);
+        world.turns(6);
+    }
+    assert_eq!(world.database.count("sent"), 10);
+    assert_eq!(world.shown().state, Some(State::Idle));
 }
 
 #[test]
