@@ -36,9 +36,9 @@ def test_an_update_that_cannot_get_a_lock_gives_up_and_can_be_repeated(shop):
 def test_readers_do_not_wait_for_an_update_nor_it_for_them(shop):
     """A long report over tables that stay as they are is no hindrance; one over views is, as an update makes them anew."""
     with shop.connect(autocommit=False) as reader, reader.cursor() as cursor:
-        cursor.execute("select count(*) from marketing_automation_internal.message_log, marketing_automation_internal.attempt_log")
+        cursor.execute("select count(*) from marketing_automation.link, marketing_automation_internal.attempt_log")
         shop.update()
-        cursor.execute("select count(*) from marketing_automation_internal.message_log")
+        cursor.execute("select count(*) from marketing_automation_internal.attempt_log")
         reader.rollback()
 
 
