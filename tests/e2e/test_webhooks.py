@@ -140,3 +140,18 @@ def test_a_mailer_posts_what_the_worker_would(bare_shop, target, start_mailer):
     wait_until(lambda: set(bare_shop.messages().values()) == {"sent"} and len(target.calls) == 50, what="all to be delivered")
     assert {call.body["name"] for call in target.calls} == {f"c{number}" for number in range(1, 51)}
     assert bare_shop.value("select taken_today from marketing_automation.webhook_target_status") == 50
+
+
+def test_nothing_is_posted_while_a_staging_mailbox_is_set(shop, sink, target, cluster):
+    with cluster.having(marketing_automation__staging_mailbox="stage@shop.example"):
+        wait_until(lambda: "all mails go to stage@shop.example" in cluster.log_text(), what="the mailer to say so")
+        listed(shop, target)
+        shop.customers("c1")
+        campaign(shop, target)
+        shop.activity("mail", subject="Hello")
+        shop.tick()
+        assert sink.wait_for(1)[0].recipients == ["stage@shop.example"]
+        said = "select smtp_reply from marketing_automation.message where target = %s and state = 'sent'"
+        reply = wait_until(lambda: shop.value(said, target.origin), what="the webhook to be dealt with")
+        assert reply == "not posted: marketing_automation.staging_mailbox is set"
+        assert "delivered" in followed_by(shop, "1").split() and not target.calls
