@@ -150,6 +150,18 @@ set role regress_hook;
 select marketing_automation.copy_scenario('hooks', 'hooks again') > 0 as copied;
 select count(*) from marketing_automation.import_scenario(marketing_automation.export_scenario('hooks')) i;
 reset role;
+
+-- One that several teams use is not disabled: the answer may be about the address of one of them.
+create schema lines authorization regress_line;
+set role regress_line;
+create table lines.buyer (id integer primary key);
+select marketing_automation.register_model('buyer of lines', 'lines.buyer', key => 'self.id');
+select marketing_automation.create_scenario('lines', 'buyer of lines') > 0 as created;
+select marketing_automation.add_activity('lines', 'row', action => 'webhook', url => 'http://gone.hooks:8080/line') > 0 as added;
+reset role;
+select marketing_automation.retry(min(m.id)) from marketing_automation.message m where m.target = 'http://gone.hooks:8080' and m.state = 'failed';
+select * from hooks.deliver('410 Gone');
+select origin, state, disabled_because from marketing_automation.webhook_target_status where origin = 'http://gone.hooks:8080';
 select marketing_automation.retry(min(m.id)) from marketing_automation.message m where m.target = 'http://gone.hooks:8080' and m.state = 'failed';
 select * from hooks.deliver('200 OK');
 select marketing_automation.stop('hooks');
