@@ -8,7 +8,7 @@ use super::outcome::Outcome;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Rendered;
-use crate::mail::template::{Recipient, context};
+use crate::mail::template::{MailTemplate, Recipient, TemplateError, context};
 use crate::tracking::address_token;
 use crate::tracking::token::{Purpose, TEST_RECORD, Token};
 
@@ -20,6 +20,16 @@ const STAGED: &str = "staged.";
 
 /// Renders the parts of the mail; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
+    render_by(job, Some(&job.mail.email), MailTemplate::render)
+}
+
+/// Has the templates of a claimed row rendered by `render`, which gets their variables and whom it is for; `email`: the address that
+/// they see.
+pub(super) fn render_by<T>(
+    job: &Job,
+    email: Option<&str>,
+    render: impl FnOnce(&MailTemplate, &serde_json::Value, &Recipient) -> Result<T, TemplateError>,
+) -> Result<T, Outcome> {
     let mail = &job.mail;
     let compiled = job
         .compiled
@@ -38,13 +48,12 @@ pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
         record,
         mail.party.as_deref(),
         mail.recipient_name.as_deref(),
-        Some(&mail.email),
+        email,
         &recipient,
         &compiled.scenario,
         &compiled.activity,
     );
-    template
-        .render(&context, &recipient)
+    render(template, &context, &recipient)
         .map_err(|error| Outcome::Failed(format!("template: {error}").into()))
 }
 

@@ -3,21 +3,16 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::delivery::channel::{Answer, Channel};
+use crate::delivery::compose;
 use crate::delivery::diagnostic::Diagnostic;
 use crate::delivery::job::{Call, Job, Prepared, ReadyMail};
 use crate::delivery::outcome::Outcome;
 use crate::delivery::server::{Server, Transport};
-use crate::mail::template::{Recipient, context};
 use crate::smtp::{Scope, Step, Verdict as About};
 use crate::webhook::answer::{Verdict, judge};
 use crate::webhook::client::{Connection, Message, Reply};
 
 pub struct Webhook;
-
-/// Ends a message for what its templates have made of its row.
-fn failed(reason: impl std::fmt::Display) -> Outcome {
-    Outcome::Failed(format!("template: {reason}").into())
-}
 
 /// What identifies a message: the same for each attempt, and no other's in any database.
 #[must_use]
@@ -35,32 +30,13 @@ impl Channel for Webhook {
 
     fn prepare(&self, job: &Job) -> Result<Prepared, Outcome> {
         let mail = &job.mail;
-        let compiled = job
-            .compiled
-            .as_ref()
-            .ok_or_else(|| Outcome::Failed("the activity no longer exists".into()))?;
-        let template = compiled.template().map_err(failed)?;
-        let record = serde_json::from_str(&mail.context)
-            .map_err(|error| failed(format!("context is no JSON: {error}")))?;
-        let recipient = Recipient {
-            language: mail.language.clone(),
-            time_zone: mail.time_zone.clone(),
-        };
         let email = Some(mail.email.as_str()).filter(|email| !email.is_empty());
-        let context = context(
-            record,
-            mail.party.as_deref(),
-            mail.recipient_name.as_deref(),
-            email,
-            &recipient,
-            &compiled.scenario,
-            &compiled.activity,
-        );
-        let call = template
-            .render_webhook(&context, &recipient, &mail.record_uuid)
-            .map_err(failed)?;
+        let call = compose::render_by(job, email, |template, context, recipient| {
+            template.render_webhook(context, recipient, &mail.record_uuid)
+        })?;
         if mail.target.as_ref() != Some(&call.target) {
-            return Err(failed("its URL has another target by now"));
+            let reason = "template: its URL has another target by now";
+            return Err(Outcome::Failed(reason.into()));
         }
         Ok(Prepared::Webhook(Call {
             path: call.path,
