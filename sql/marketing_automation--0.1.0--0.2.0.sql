@@ -4827,7 +4827,7 @@ create or replace function marketing_automation_internal.share_choice(activity m
     out winner integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}'),
-        case when activity.metric is not null then (
+        case when activity.metric is not null and count(*) > 0 then (
             select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
     from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
     where activity.branch_by = 'share'
@@ -5039,7 +5039,7 @@ comment on function marketing_automation_internal.contenders(integer) is
 create or replace function marketing_automation_internal.variant_choice(activity marketing_automation.activity, out ids integer[], out bounds numeric[],
     out winner integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
-    select array_agg(v.id order by v.id), array_agg(v.bound order by v.id), case when activity.metric is not null then (
+    select array_agg(v.id order by v.id), array_agg(v.bound order by v.id), case when activity.metric is not null and count(*) > 0 then (
             select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
     from (select v.id, 100 * sum(v.share) over (order by v.id) as bound from marketing_automation_internal.variants(activity.id) v) v
 $$;

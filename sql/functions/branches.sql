@@ -53,7 +53,7 @@ create function marketing_automation_internal.share_choice(activity marketing_au
     out winner integer)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select array_agg(a.id order by a.is_otherwise, a.id), coalesce(array_agg(a.bound order by a.id) filter (where not a.is_otherwise), '{}'),
-        case when activity.metric is not null then (
+        case when activity.metric is not null and count(*) > 0 then (
             select e.winner_id from marketing_automation_internal.experiment e where e.activity_id = activity.id) end
     from (select a.*, 100 * sum(a.share) over (order by a.id) as bound from marketing_automation_internal.alternatives(activity.id) a) a
     where activity.branch_by = 'share'

@@ -1,5 +1,6 @@
 """Alternatives: whatever moves while several sessions process, each record takes one, and none takes two."""
 
+import concurrent.futures
 import itertools
 import random
 import threading
@@ -9,6 +10,7 @@ import psycopg2
 import pytest
 
 from e2e.test_deadlocks import NULL
+from harness import wait_until
 
 RECORDS = 3000
 SECONDS = 6
@@ -185,6 +187,41 @@ def test_an_experiment_is_decided_once_and_nobody_takes_two_variants(shop):
             select ra.record_id from marketing_automation.record_activity ra join marketing_automation.activity a on a.id = ra.activity_id
             where a.name in ('a', 'b') group by ra.record_id having count(*) = 1) r""") == RECORDS
     assert {what: shop.value(query) for what, query in VIOLATED.items()} == dict.fromkeys(VIOLATED, 0)
+
+
+def test_who_is_in_a_share_while_it_is_decided_counts_for_the_experiment(shop):
+    shop.crowd(40)
+    shop.query("""
+        create function shop.moment() returns timestamptz language plpgsql as $$
+        begin perform pg_advisory_xact_lock_shared(4713); return now() - interval '1 hour'; end $$""")
+    shop.scenario(run=False, mail=False)
+    # The date is asked for after the shares have been read, and before the batch is written.
+    shop.activity("try", branch_by="share", metric="conversions", at="shop.moment()", **NULL)
+    shop.activity("a", parent="try", share=50, **NULL)
+    shop.activity("b", parent="try", share=10, **NULL)
+    shop.query("select marketing_automation.run('welcome')")
+    shop.query("select * from marketing_automation.enroll()")
+    holder, other = shop.connect(), shop.connect()
+    holder.cursor().execute("select pg_advisory_lock(4713)")
+    # Who processes holds the experiment, and decides for all; the next session goes by it, and nobody holds it any more.
+    other.autocommit = False
+    other.cursor().execute("select from marketing_automation.activity where name = 'try' for no key update")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        processing = pool.submit(shop.value, "select marketing_automation.process_due()")
+        wait_until(lambda: shop.query("select 1 from pg_locks where locktype = 'advisory' and not granted"), what="the date to be asked for")
+        other.rollback()
+        shop.query("select marketing_automation.decide('welcome', 'try', 'b')")
+        holder.cursor().execute("select pg_advisory_unlock(4713)")
+        assert processing.result() == 40
+    other.close()
+    holder.close()
+    assert shop.value("select count(*) from marketing_automation.branch_decision where activity_id is not null and not by_winner") > 10
+    assert shop.value("select count(*) from marketing_automation.branch_decision where by_winner") == 0
+    # Who waited gets the winner, as such.
+    shop.query("select marketing_automation.process_due()")
+    assert shop.query("""
+        select distinct a.name from marketing_automation.branch_decision d join marketing_automation.activity a on a.id = d.activity_id
+        where d.by_winner""") == [("b",)]
 
 
 def test_who_waits_goes_one_way(shop):
