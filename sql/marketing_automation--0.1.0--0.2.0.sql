@@ -16033,7 +16033,9 @@ comment on function marketing_automation_internal.hours_until(timestamptz, times
 
 create or replace function marketing_automation_internal.timing_report(caller regrole, scenario text, activity text, from_date date, to_date date)
     returns table (hours integer, opened bigint, clicked bigint, opened_until numeric, clicked_until numeric)
-language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+-- All mails that were read are hashed: on disk with the default, which took a fifth longer for 150,000.
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set hash_mem_multiplier = 8
+set jit = off as $$
 #variable_conflict use_column
 declare
     chosen integer[] := array(select r.id
@@ -16079,7 +16081,9 @@ comment on function marketing_automation.timing_report(text, text, date, date) i
 create or replace function marketing_automation_internal.cohort_report(caller regrole, scenario text, from_date date, to_date date)
     returns table (week date, entered bigint, mailed bigint, converted_in_1_day bigint, converted_in_7_days bigint,
         converted_in_30_days bigint, value_in_30_days numeric)
-language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+-- As all records are here.
+language plpgsql stable rows 50 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set hash_mem_multiplier = 8
+set jit = off as $$
 #variable_conflict use_column
 declare
     its_id integer := (marketing_automation_internal.scenario_for(caller, cohort_report.scenario, 'count')).id;
