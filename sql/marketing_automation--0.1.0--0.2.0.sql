@@ -1160,6 +1160,46 @@ alter table marketing_automation_internal.finished_activity
     add constraint finished_activity_outcome_check check (outcome in
         ('executed', 'mailed', 'posted', 'no_address', 'condition_not_met', 'row_missing', 'opposite_executed', 'event_arrived', 'blocked',
             'goal_reached', 'exited', 'entered_again', 'no_date', 'expired', 'error'));
+-- Watched tables.
+create table marketing_automation_internal.watched_table (
+    id integer generated always as identity primary key,
+    model text not null,
+    relation regclass not null,
+    key text not null,
+    key_column text not null,
+    constraint watched_table_once unique (model, relation)
+);
+comment on table marketing_automation_internal.watched_table is
+    'API: private. Tables whose written rows are noted for a model, see watch(). Their triggers have the id and key_column as arguments';
+comment on column marketing_automation_internal.watched_table.relation is 'The table, with its partitions and what inherits from it; follows renames';
+comment on column marketing_automation_internal.watched_table.key is 'The key of the model when this was written: if it is another one, others are to be noted';
+comment on column marketing_automation_internal.watched_table.key_column is 'The column that is the key of the model';
+
+-- Written by whoever writes a watched table: without an index, and in rows so short that nothing is stored out of line. Heap, as a trigger in
+-- C appends to it.
+create table marketing_automation_internal.captured_keys (
+    watch_id integer not null,
+    xid xid8 not null,
+    keys text[]
+) using heap with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.captured_keys is
+    'API: private. Keys of the rows of watched tables that transactions have written. Not dumped, as xid means nothing elsewhere';
+comment on column marketing_automation_internal.captured_keys.xid is
+    'The transaction: which ones a run of enrolling has not seen yet, a snapshot tells';
+comment on column marketing_automation_internal.captured_keys.keys is 'Null: any row may have been written';
+
+create table marketing_automation_internal.watched_scan (
+    scenario_id integer primary key,
+    seen pg_snapshot not null,
+    digest text not null,
+    scanned_at timestamptz not null
+) with (fillfactor = 50);
+comment on table marketing_automation_internal.watched_scan is
+    'API: private. Scenarios that enroll by captured keys: what each has seen. Without a row a scenario reads all rows of its model. Not dumped';
+comment on column marketing_automation_internal.watched_scan.seen is 'What was committed in this snapshot, it has tried';
+comment on column marketing_automation_internal.watched_scan.digest is
+    'A digest of all that decides who enters but the rows: once it is another one, all are read';
+comment on column marketing_automation_internal.watched_scan.scanned_at is 'When all rows were read last';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1462,11 +1502,24 @@ comment on function marketing_automation_internal.tables_read_whole(regrole, reg
     'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
 
 create or replace function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
-    returns table (tables oid[], tree text, obstacle text)
+    returns table (tables oid[], tree text, obstacle text, relations integer)
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
 comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
     'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
-    'partitions resolved; its analysed tree; and the first thing but tables, null: nothing else';
+    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; and how many relations it names';
+
+create or replace function marketing_automation_internal.selected_key_column(owner regrole, relation regclass, query text) returns text
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'selected_key_column_wrapper';
+comment on function marketing_automation_internal.selected_key_column(regrole, regclass, text) is
+    'API: private. The column of relation that a query selects, which is planned as its owner; null: it selects another expression, or one of '
+    'a type whose text depends on settings';
+
+create or replace function marketing_automation_internal.capture_keys() returns trigger
+-- Of no settings of its own: it runs no SQL, and changing them takes longer than all the rest.
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'capture_keys';
+comment on function marketing_automation_internal.capture_keys() is
+    'API: private. Trigger of a watched table: notes in captured_keys the keys of the rows that were written. Two arguments: the id in '
+    'watched_table, and the column that is the key. Never fails, nor waits';
 
 create or replace function marketing_automation_internal.database_time_zone() returns text
 language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';
@@ -4368,6 +4421,11 @@ begin
                 using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users),
                       hint = 'Delete these before: those that have begun keep the log of their mails, and their model.';
         end if;
+        if exists (select from marketing_automation_internal.watched_table w where w.model = old.name) then
+            raise exception 'model "%" is watched', old.name
+                using errcode = 'object_in_use', detail = 'Its table has triggers that would go on noting its keys.',
+                      hint = format('select marketing_automation.unwatch(%L);', old.name);
+        end if;
         return old;
     end if;
     if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
@@ -4439,10 +4497,11 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if new.name <> old.name then
         update marketing_automation.scenario s set model = new.name where s.model = old.name;
+        update marketing_automation_internal.watched_table w set model = new.name where w.model = old.name;
     end if;
     return null;
 end $$;
-comment on function marketing_automation_internal.model_cascade() is 'API: private. Scenarios follow a renamed model';
+comment on function marketing_automation_internal.model_cascade() is 'API: private. Scenarios, and what is watched, follow a renamed model';
 
 create or replace trigger fixed before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.model_fixed();
@@ -4691,6 +4750,7 @@ begin
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
     delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
     delete from marketing_automation_internal.sweep w where w.scenario_id = old.id;
+    delete from marketing_automation_internal.watched_scan w where w.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';
@@ -6929,6 +6989,401 @@ comment on function marketing_automation_internal.rows_to_enter_again(marketing_
     'for another occasion and after their last journey; with the number that their record gets, and the last one, locked. Without keys: counts in '
     'scenario_status who has no occasion';
 
+-- functions/watch.sql
+-- Watching tables: triggers on them, and on all that inherits from them, note the keys of rows that were written.
+--
+-- Statements have triggers with transition tables, one for each table that a statement may name: of a partitioned table, its partitions
+-- too. What replication applies fires no trigger of statements, and triggers of rows only where they are there for replicas: so each
+-- table has one of these, which does nothing otherwise.
+
+create or replace function marketing_automation_internal.watched_relations(relation regclass) returns table (id oid)
+language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
+    with recursive tree (id) as (
+        select c.oid from pg_class c where c.oid = watched_relations.relation
+        union
+        select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.id
+    )
+    select t.id from tree t
+$$;
+comment on function marketing_automation_internal.watched_relations(regclass) is
+    'API: private. A table, and all that inherits from it, partitions among them';
+
+create or replace function marketing_automation_internal.watch_triggers(watch marketing_automation_internal.watched_table)
+    returns table (relation oid, name name, definition text, what text, trigger_id oid, version text)
+language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
+    select c.oid, n.name, format('create trigger %I after %s for each %s execute function marketing_automation_internal.capture_keys(%L, %L)',
+            n.name, format(k.event, c.oid::regclass), k.level, watch.id, watch.key_column),
+        case when t.oid is null then 'missing'
+             when t.tgfoid <> 'marketing_automation_internal.capture_keys()'::regprocedure or t.tgtype <> k.type or (t.tgnewtable is null) <> (k.type = 21)
+                or (t.tgoldtable is null) <> (k.type <> 16) or t.tgqual is not null or t.tgattr::text <> ''
+                or t.tgargs <> convert_to(watch.id::text, getdatabaseencoding()::name) || '\x00' || convert_to(watch.key_column, getdatabaseencoding()::name)
+                    || '\x00' then 'another one'
+             when t.tgenabled not in ('A', case when k.type = 21 then 'R' else 'O' end) then 'disabled' end,
+        t.oid, concat_ws(' ', c.oid, c.relfilenode, t.oid, t.xmin)
+    from marketing_automation_internal.watched_relations(watch.relation) r
+    join pg_class c on c.oid = r.id
+    -- As in pg_trigger: 1 row, 4 insert, 16 update.
+    join (values (4, 'insert', 'insert on %s referencing new table as new_rows', 'statement'),
+                 (16, 'update', 'update on %s referencing old table as old_rows new table as new_rows', 'statement'),
+                 (21, 'row', 'insert or update on %s', 'row'))
+        as k (type, suffix, event, level) on k.type <> 21 or c.relkind <> 'p'
+    cross join lateral (select format('marketing_automation_%s_%s', watch.id, k.suffix)::name) as n (name)
+    left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal
+$$;
+comment on function marketing_automation_internal.watch_triggers(marketing_automation_internal.watched_table) is
+    'API: private. The triggers that watching a table takes, by relation and name. what: missing, disabled or another one, null: it is there. '
+    'version differs after every change of the trigger, and after the table was truncated or rewritten';
+
+create or replace function marketing_automation_internal.watch_state(
+    watch marketing_automation_internal.watched_table, model marketing_automation.model, out gap text, out state text
+)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+            when model.relation <> watch.relation then format('the model is of %s, and %s is watched', model.relation, watch.relation)
+            when model.key <> watch.key then 'the model has another key since it is watched'
+            when count(*) = 0 then 'the table is gone'
+            else min(format('trigger %I of %s is %s', t.name, t.relation::regclass, t.what)) filter (where t.what is not null) end,
+        string_agg(t.version, ',' order by t.relation, t.name)
+    from marketing_automation_internal.watch_triggers(watch) t
+$$;
+comment on function marketing_automation_internal.watch_state(marketing_automation_internal.watched_table, marketing_automation.model,
+    out text, out text) is
+    'API: private. gap: why rows may have been written unnoticed, null: none. state: differs once that may have been so meanwhile';
+
+create or replace function marketing_automation_internal.drop_watch(watch marketing_automation_internal.watched_table) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+begin
+    -- Wherever they are: on a partition that was detached, too.
+    for its in
+        select t.tgname, t.tgrelid::regclass as relation from pg_trigger t
+        where t.tgfoid = 'marketing_automation_internal.capture_keys()'::regprocedure and not t.tgisinternal
+          and substring(t.tgargs from 1 for position('\x00'::bytea in t.tgargs) - 1) = convert_to(watch.id::text, getdatabaseencoding()::name)
+        order by t.tgrelid, t.tgname
+    loop
+        execute format('drop trigger %I on %s', its.tgname, its.relation);
+    end loop;
+    delete from marketing_automation_internal.watched_table w where w.id = watch.id;
+end $$;
+comment on function marketing_automation_internal.drop_watch(marketing_automation_internal.watched_table) is
+    'API: private. Drops the triggers of a watched table';
+
+create or replace function marketing_automation_internal.demand_watchable(caller regrole, model marketing_automation.model) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+begin
+    for its in
+        select c.oid::regclass as name, c.relkind, c.relpersistence, c.relowner from marketing_automation_internal.watched_relations(model.relation) r
+        join pg_class c on c.oid = r.id order by c.oid <> model.relation, c.oid
+    loop
+        if its.relkind not in ('r', 'p') or its.relpersistence = 't' then
+            raise exception 'model "%" cannot be watched: % is a %', model.name, its.name, case
+                    when its.relpersistence = 't' then 'temporary table' when its.relkind = 'f' then 'foreign table'
+                    when its.relkind = 'm' then 'materialized view' else 'view' end
+                using errcode = 'wrong_object_type', detail = 'Its rows are written elsewhere, where no trigger of it sees them.',
+                      hint = 'Leave it: enroll_all() reads its rows. Or, where they are written: select marketing_automation.enroll_record(SCENARIO, KEY);';
+        end if;
+        if not pg_has_role(caller, its.relowner, 'MEMBER') then
+            raise exception 'must be a member of role %, the owner of %, to watch model "%"', pg_get_userbyid(its.relowner), its.name, model.name
+                using errcode = 'insufficient_privilege', detail = 'Watching it puts triggers on it, and that is for its owner.',
+                      hint = format('As somebody who is: select * from marketing_automation.watch(%L);', model.name);
+        end if;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.demand_watchable(regrole, marketing_automation.model) is
+    'API: private. Raises unless a role may put triggers on the table of a model, and its partitions, and these can have them';
+
+create or replace function marketing_automation_internal.model_to_watch(caller regrole, name text) returns marketing_automation.model
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    model marketing_automation.model;
+begin
+    select m.* into model from marketing_automation.model m where m.name = model_to_watch.name for no key update;
+    if not found then
+        raise exception 'model "%" does not exist', name using errcode = 'undefined_object', hint = marketing_automation_internal.name_hint(name,
+            array(select m.name from marketing_automation.model m), 'See: select name from marketing_automation.model;');
+    end if;
+    if not coalesce(pg_has_role(caller, model.owner_id, 'MEMBER'), false) and not (select r.rolsuper from pg_roles r where r.oid = caller) then
+        raise exception 'must be a member of role %, the owner of model "%"', model.owner, name using errcode = 'insufficient_privilege',
+            hint = 'Its members say whether what is written to its table is noted.';
+    end if;
+    return model;
+end $$;
+comment on function marketing_automation_internal.model_to_watch(regrole, text) is
+    'API: private. A model, for a member of its owner who changes whether it is watched, and holds it';
+
+create or replace function marketing_automation_internal.watch_table(caller regrole, model marketing_automation.model) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+declare
+    watch marketing_automation_internal.watched_table;
+    its_column text;
+    its record;
+begin
+    perform marketing_automation_internal.demand_watchable(caller, model);
+    its_column := marketing_automation_internal.selected_key_column(model.owner_id, model.relation,
+        format(E'select (%s\n) from %s as self', model.key, model.relation));
+    if its_column is null then
+        raise exception 'model "%" cannot be watched: its key % is no column that a trigger could note', model.name, model.key
+            using errcode = 'feature_not_supported',
+                  detail = 'It takes a column of the types smallint, integer, bigint, oid, numeric, uuid, text, varchar or char.',
+                  hint = format('alter table %s add column campaign_key text generated always as (…) stored; -- and a model with that key',
+                      model.relation);
+    end if;
+    -- Of the table that the model was of before.
+    perform marketing_automation_internal.drop_watch(w) from marketing_automation_internal.watched_table w
+    where w.model = watch_table.model.name and w.relation <> watch_table.model.relation;
+    insert into marketing_automation_internal.watched_table as w (model, relation, key, key_column)
+    values (model.name, model.relation, model.key, its_column)
+    on conflict on constraint watched_table_once do update set key = excluded.key, key_column = excluded.key_column
+    returning w.* into watch;
+    for its in select t.* from marketing_automation_internal.watch_triggers(watch) t where t.what is not null order by t.relation, t.name loop
+        if its.trigger_id is not null then
+            execute format('drop trigger %I on %s', its.name, its.relation::regclass);
+        end if;
+        execute its.definition;
+        -- It goes with the extension, without CASCADE.
+        execute format('alter trigger %I on %s depends on extension marketing_automation', its.name, its.relation::regclass);
+        if its.name like '%\_row' then
+            execute format('alter table only %s enable replica trigger %I', its.relation::regclass, its.name);
+        end if;
+    end loop;
+    delete from marketing_automation_internal.watched_scan s using marketing_automation.scenario c
+    where c.id = s.scenario_id and c.model = watch_table.model.name;
+exception when lock_not_available then
+    raise exception 'somebody has held % for more than two seconds', model.relation
+        using errcode = 'lock_not_available', detail = 'Who puts a trigger on a table waits for all who write it, and all others wait behind.',
+              hint = format('Again, when there is less to do: select * from marketing_automation.watch(%L);', model.name);
+end $$;
+comment on function marketing_automation_internal.watch_table(regrole, marketing_automation.model) is
+    'API: private. Puts the triggers on the table of a model that note which of its rows are written; those that are there stay';
+
+create or replace function marketing_automation_internal.watch(caller regrole, model text) returns table (scenario text, obstacle text)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
+declare
+    chosen marketing_automation.model;
+begin
+    perform marketing_automation_internal.reach_definitions();
+    chosen := marketing_automation_internal.model_to_watch(caller, model);
+    perform marketing_automation_internal.watch_table(caller, chosen);
+    return query
+    select s.name, marketing_automation_internal.capture_obstacle(s, chosen)
+    from marketing_automation.scenario s
+    where s.model = chosen.name and pg_has_role(caller, s.owner_id, 'MEMBER') order by s.name;
+end $$;
+comment on function marketing_automation_internal.watch(regrole, text) is 'API: private. Behind watch()';
+
+create or replace function marketing_automation.watch(model text) returns table (scenario text, obstacle text)
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.watch(text) is
+    'API: public. Puts triggers on the table of a model, and on its partitions, that note the keys of rows that are inserted or updated, so that '
+    'enroll_all() need look at no others. For members of the owners of model and table; waits two seconds at most for those who write the table. '
+    'Again: mends what is missing, as on a new partition. A row for each of your scenarios of the model; obstacle: why it goes on reading all '
+    'rows, null: it does not';
+
+create or replace function marketing_automation_internal.unwatch(caller regrole, model text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
+declare
+    chosen marketing_automation.model := marketing_automation_internal.model_to_watch(caller, model);
+begin
+    perform marketing_automation_internal.drop_watch(w) from marketing_automation_internal.watched_table w where w.model = unwatch.model;
+    if not found then
+        raise exception 'model "%" is not watched', model
+            using errcode = 'undefined_object', hint = format('select * from marketing_automation.watch(%L);', model);
+    end if;
+    delete from marketing_automation_internal.watched_scan s using marketing_automation.scenario c where c.id = s.scenario_id and c.model = chosen.name;
+exception when lock_not_available then
+    raise exception 'somebody has held % for more than two seconds', chosen.relation
+        using errcode = 'lock_not_available', detail = 'Who drops a trigger of a table waits for all who use it, and all others wait behind.',
+              hint = format('Again, when there is less to do: select marketing_automation.unwatch(%L);', model);
+end $$;
+comment on function marketing_automation_internal.unwatch(regrole, text) is 'API: private. Behind unwatch()';
+
+create or replace function marketing_automation.unwatch(model text) returns void
+language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.unwatch(text) is
+    'API: public. Drops the triggers that watch() has put on the table of a model: enroll_all() reads its rows again when something was written. '
+    'For members of the model''s owner; waits two seconds at most for those who use the table';
+
+create or replace function marketing_automation_internal.watch_health(out name text, out status text, out message text, out hint text)
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select 'watch', case when count(g.gap) > 0 or s.bytes > 64000000 then 'warning' else 'ok' end,
+        case when count(g.gap) > 0 then string_agg(format('model "%s" is read in full at each run: %s', w.model, g.gap), '; ' order by w.model)
+                filter (where g.gap is not null)
+             when s.bytes > 64000000 then format('%s of captured keys wait to be tried, or have been and are kept by an old snapshot', pg_size_pretty(s.bytes))
+             when count(w.id) = 0 then 'no model is watched'
+             else format('watched: %s', string_agg(format('"%s"', w.model), ', ' order by w.model)) end,
+        case when count(g.gap) > 0 then string_agg(case
+                when not m.is_known then format('select marketing_automation.unwatch(%L);', w.model)
+                else format('select * from marketing_automation.watch(%L);', w.model) end, ' ' order by w.model) filter (where g.gap is not null)
+             when s.bytes > 64000000 then 'call marketing_automation.enroll_all();' end
+    from (select pg_relation_size('marketing_automation_internal.captured_keys') as bytes) s
+    left join marketing_automation_internal.watched_table w on true
+    left join marketing_automation.model d on d.name = w.model
+    cross join lateral (select exists (select from pg_class c where c.oid = d.relation)) as m (is_known)
+    left join lateral marketing_automation_internal.watch_state(w, d) g on w.id is not null
+    group by s.bytes
+$$;
+comment on function marketing_automation_internal.watch_health(out text, out text, out text, out text) is
+    'API: private. Check of health() about watched tables';
+
+-- functions/captured_keys.sql
+-- Enrolling by captured keys: a scenario whose model is watched tries the rows that were written since it looked last, and no others.
+--
+-- What it has seen is a snapshot: a key that a transaction noted which that snapshot does not see is new to it, whenever it was written,
+-- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails is
+-- tried again. Keys that all scenarios have seen are deleted.
+
+create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, obstacle text, relations integer)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
+        when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
+        -- With more than one it may depend on rows of the same table, too.
+        when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
+$$;
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, text, integer) is
+    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations: of query_dependencies() for its '
+    'entering query';
+
+create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations)
+        from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation,
+            marketing_automation_internal.entering_query(scenario, model)) d);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    return 'it does not enroll, see check_scenario()';
+end $$;
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. The same, asked of its entering query';
+
+create or replace function marketing_automation_internal.take_captured(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean,
+    out is_watched boolean, out is_known boolean, out keys text[]
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    most constant integer := 100000;
+    watch marketing_automation_internal.watched_table;
+    its record;
+    now_is text;
+    before marketing_automation_internal.watched_scan;
+    taken record;
+begin
+    is_watched := false;
+    is_known := false;
+    select w.* into watch from marketing_automation_internal.watched_table w where w.model = take_captured.model.name;
+    if not found then
+        return;
+    end if;
+    select s.gap, s.state, d.tree, marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations) as obstacle into its
+    from marketing_automation_internal.watch_state(watch, model) s
+    cross join marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if its.gap is null and its.obstacle is null and marketing_automation_internal.is_settled(scenario) then
+        now_is := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    end if;
+    if now_is is null then
+        delete from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
+        return;
+    end if;
+    is_watched := true;
+    now_is := encode(sha256(convert_to(concat_ws(E'\n', now_is, watch.id, its.state), 'UTF8')), 'hex');
+    select s.* into before from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
+    if may_skip and before.digest = now_is and before.scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp() then
+        -- In one statement: what is noted as seen is what its snapshot sees.
+        select pg_current_snapshot() as snapshot, count(*) > 0 as is_any, bool_or(c.keys is null) as is_all,
+            array(select distinct u.key from marketing_automation_internal.captured_keys k cross join unnest(k.keys) as u (key)
+                where k.watch_id = watch.id and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
+        into taken
+        from marketing_automation_internal.captured_keys c
+        where c.watch_id = watch.id and not pg_visible_in_snapshot(c.xid, before.seen);
+        if not taken.is_any then
+            is_known := true;
+            return;
+        end if;
+        if not taken.is_all and cardinality(taken.keys) <= most then
+            update marketing_automation_internal.watched_scan s set seen = taken.snapshot where s.scenario_id = scenario.id;
+            is_known := true;
+            keys := taken.keys;
+            return;
+        end if;
+    end if;
+    insert into marketing_automation_internal.watched_scan as s (scenario_id, seen, digest, scanned_at)
+    values (scenario.id, pg_current_snapshot(), now_is, clock_timestamp())
+    on conflict on constraint watched_scan_pkey do update set seen = excluded.seen, digest = excluded.digest, scanned_at = excluded.scanned_at;
+end $$;
+comment on function marketing_automation_internal.take_captured(marketing_automation.scenario, marketing_automation.model, text, boolean,
+    out boolean, out boolean, out text[]) is
+    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with these keys, null '
+    'for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as seen. may_skip: as that of '
+    'begin_scan()';
+
+create or replace function marketing_automation_internal.enter_captured(
+    scenario marketing_automation.scenario, model marketing_automation.model, keys text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' set enable_nestloop = on as $$
+begin
+    return marketing_automation_internal.enter_after_others(scenario, model,
+        marketing_automation_internal.entering_keys_query(scenario, model), keys, null, null, now);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[], timestamptz) is
+    'API: private. Enters the new ones of the rows with these keys; returns how many. Null: that raises, so all rows are to be read, by what knows '
+    'which of them it is, and whom another session enters';
+
+create or replace function marketing_automation_internal.forget_captured_keys() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    most constant bigint := 100000;
+    watch record;
+    known integer[];
+begin
+    for watch in
+        select k.watch_id as id, w.model, sum(coalesce(cardinality(k.keys), 1)) as keys
+        from marketing_automation_internal.captured_keys k left join marketing_automation_internal.watched_table w on w.id = k.watch_id
+        group by k.watch_id, w.model
+    loop
+        -- Nobody enrolls, or one that fails each time: more is not kept, all rows will be read instead.
+        if watch.keys > most then
+            delete from marketing_automation_internal.watched_scan s
+            where s.scenario_id in (
+                select o.scenario_id from marketing_automation_internal.watched_scan o
+                join marketing_automation.scenario c on c.id = o.scenario_id and c.model = watch.model for update of o skip locked);
+        end if;
+        -- A scenario that has seen nothing reads all rows, and sees those that were committed before; but one that is reading them now
+        -- may have begun before these were. So nobody begins meanwhile, nor forgets what it has seen.
+        known := array(
+            select s.scenario_id from marketing_automation_internal.watched_scan s
+            join marketing_automation.scenario c on c.id = s.scenario_id and c.model = watch.model for key share of s skip locked);
+        continue when exists (
+            select from marketing_automation.scenario c
+            where c.model = watch.model and c.state = 'running' and c.id <> all (known)
+              and marketing_automation_internal.skip_scenario(c.id) is not null);
+        delete from marketing_automation_internal.captured_keys k
+        where k.ctid = any (array(
+            select o.ctid from marketing_automation_internal.captured_keys o
+            where o.watch_id = watch.id and not exists (
+                select from marketing_automation_internal.watched_scan s
+                join marketing_automation.scenario c on c.id = s.scenario_id and c.state = 'running'
+                where c.model = watch.model and not pg_visible_in_snapshot(o.xid, s.seen))
+            for update skip locked));
+    end loop;
+end $$;
+comment on function marketing_automation_internal.forget_captured_keys() is
+    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which read all rows '
+    'then';
+
 -- functions/scans.sql
 -- Nothing written, nothing read: enrolling need not read the rows of a model again while all that decides who enters is as it was
 -- before they were read last.
@@ -6965,42 +7420,41 @@ comment on function marketing_automation_internal.scan_obstacle(marketing_automa
     'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
     'of_query: obstacle of query_dependencies() for its entering query';
 
-create or replace function marketing_automation_internal.scan_state(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text
+create or replace function marketing_automation_internal.is_settled(scenario marketing_automation.scenario) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select not marketing_automation_internal.may_enter_again(scenario)
+        -- A statement of another isolation level does not see what was committed since its transaction began.
+        and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+        -- Rows that stand apart are to be tried again, as is what has failed.
+        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
+        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')
+$$;
+comment on function marketing_automation_internal.is_settled(marketing_automation.scenario) is
+    'API: private. Whether a run of enrolling into a scenario may leave out rows that were tried before';
+
+create or replace function marketing_automation_internal.entering_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, tree text
 ) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its record;
-    tables text;
     -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
-    choices constant oid[] := case when scenario.topic is not null then array['marketing_automation.subscription'::regclass::oid] end;
+    choices text := '';
     leaving constant oid := 'marketing_automation.unsubscription'::regclass;
     records constant oid := 'marketing_automation_internal.record'::regclass;
 begin
-    if marketing_automation_internal.may_enter_again(scenario)
-        -- A statement of another isolation level does not see what was committed since its transaction began.
-        or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')
-        -- Rows that stand apart are to be tried again, as is what has failed.
-        or exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
-        or exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll') then
-        return null;
-    end if;
-    select d.tables, d.tree, d.obstacle into its
-    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
-    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
-        return null;
-    end if;
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    tables := marketing_automation_internal.table_states(its.tables || choices);
-    if tables is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+    if scenario.topic is not null then
+        choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    end if;
+    if choices is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
             + pg_stat_get_xact_tuples_deleted(records) > 0 then
         return null;
     end if;
-    return encode(sha256(convert_to(concat_ws(E'\n',
+    return concat_ws(E'\n',
         -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
         d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
-        marketing_automation_internal.database_time_zone(), tables, its.tree,
+        marketing_automation_internal.database_time_zone(), choices, tree,
         (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
             from pg_class c where c.oid = leaving),
         pg_stat_get_tuples_deleted(records),
@@ -7010,8 +7464,33 @@ begin
         (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
         (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
             where a.scenario_id = scenario.id and a.parent_id is null),
-        marketing_automation_internal.reaches_unsubscribed(scenario.id)), 'UTF8')), 'hex')
+        marketing_automation_internal.reaches_unsubscribed(scenario.id))
     from pg_database d where d.datname = current_database();
+end $$;
+comment on function marketing_automation_internal.entering_state(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. All that decides who enters but the rows of tables that the entering query reads, whose tree is given. Null: that cannot be '
+    'known, as this transaction has changed it';
+
+create or replace function marketing_automation_internal.scan_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+    state text;
+begin
+    if not marketing_automation_internal.is_settled(scenario) then
+        return null;
+    end if;
+    select d.tables, d.tree, d.obstacle into its
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
+        return null;
+    end if;
+    -- First, as it looks at the counters of the present.
+    state := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    -- Null if either is.
+    return encode(sha256(convert_to(state || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
@@ -7059,7 +7538,8 @@ comment on function marketing_automation_internal.begin_scan(marketing_automatio
 create or replace function marketing_automation_internal.forget_scan(scenario_id integer) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s set scanned_state = null
-    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null
+    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null;
+    delete from marketing_automation_internal.watched_scan s where s.scenario_id = forget_scan.scenario_id;
 $$;
 comment on function marketing_automation_internal.forget_scan(integer) is
     'API: private. Has the next run of enrolling read the rows of a scenario''s model, whose scenario the caller holds';
@@ -7070,16 +7550,29 @@ language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     source text := marketing_automation_internal.entering_query(scenario, model);
+    watch marketing_automation_internal.watched_table;
     obstacle text;
+    unwatched text;
 begin
+    select w.* into watch from marketing_automation_internal.watched_table w where w.model = model.name;
+    if watch.id is not null then
+        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model),
+            (select s.gap from marketing_automation_internal.watch_state(watch, model) s));
+        if unwatched is null then
+            return;
+        end if;
+        return query select 'hint', format('its model is watched, and each run of enrolling may read all rows nevertheless: %s', unwatched),
+            format('select * from marketing_automation.watch(%L);', model.name);
+    end if;
     obstacle := marketing_automation_internal.scan_obstacle(scenario, (
         select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
     return query
     select 'hint',
         format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
             coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
-        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written.',
-            model.relation, scenario.domain)
+        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written%s.',
+            model.relation, scenario.domain, case when watch.id is null and marketing_automation_internal.capture_obstacle(scenario, model) is null
+                then format('; or watch(%L)', model.name) end)
     from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
     join pg_class c on c.oid = t.id
     where c.reltuples >= 1000000
@@ -7438,6 +7931,17 @@ comment on function marketing_automation_internal.enter_apart(marketing_automati
     'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
     'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
 
+create or replace function marketing_automation_internal.count_entered(scenario_id integer, at timestamptz, entered bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if entered > 0 then
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+        values (scenario_id, marketing_automation_internal.counter_period(at), entered);
+    end if;
+end $$;
+comment on function marketing_automation_internal.count_entered(integer, timestamptz, bigint) is
+    'API: private. Counts rows that have entered a scenario, for its reports';
+
 create or replace function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, may_skip boolean,
     out entered bigint, out error text, out code text, out searched_to text, out skipped boolean)
 language plpgsql
@@ -7448,6 +7952,7 @@ as $$
 declare
     model marketing_automation.model;
     source text;
+    captured record;
 begin
     entered := 0;
     skipped := false;
@@ -7462,8 +7967,21 @@ begin
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
-    skipped := not marketing_automation_internal.begin_scan(scenario, model, source, may_skip);
+    select c.* into captured from marketing_automation_internal.take_captured(scenario, model, source, may_skip) c;
+    if captured.is_known then
+        entered := case when captured.keys is null then 0
+            else marketing_automation_internal.enter_captured(scenario, model, captured.keys, now) end;
+    end if;
+    skipped := case
+        when captured.is_known then entered is not null
+        -- What is noted as seen is to be read.
+        else not marketing_automation_internal.begin_scan(scenario, model, source, may_skip and not captured.is_watched) end;
+    if captured.is_known and not skipped then
+        entered := 0;
+        perform marketing_automation_internal.forget_scan(scenario.id);
+    end if;
     if skipped then
+        perform marketing_automation_internal.count_entered(scenario.id, now, entered);
         return;
     end if;
     -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
@@ -7471,15 +7989,13 @@ begin
     select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
     from marketing_automation_internal.enter_apart(scenario, model, source, now, (
         select t.searched_to from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')) e;
-    if entered > 0 then
-        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
-        values (scenario.id, marketing_automation_internal.counter_period(now), entered);
-    end if;
+    perform marketing_automation_internal.count_entered(scenario.id, now, entered);
 end $$;
 comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, boolean, out bigint, out text,
     out text, out text, out boolean) is
     'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
-    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read; '
+    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read but '
+    'those with captured keys; '
     'searched_to: as that of enter_apart()';
 
 -- functions/enroll_around.sql
@@ -7832,6 +8348,7 @@ begin
         case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
+        perform marketing_automation_internal.forget_captured_keys();
         return;
     end if;
     scenario := chosen.name;
@@ -10115,6 +10632,7 @@ begin
     perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
     perform marketing_automation_internal.follow_renamed_roles();
+    perform marketing_automation_internal.forget_captured_keys();
     return 0;
 end $$;
 comment on function marketing_automation_internal.process_batch(regrole, integer, timestamptz) is
@@ -19037,6 +19555,8 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
     where t.last_scan_took > interval '1 second'
     union all
+    select h.*, null::double precision from marketing_automation_internal.watch_health() h
+    union all
     select 'tracking_key', case when count(*) = 0 then 'error'
                                 when bool_and(k.valid_until < statement_timestamp() + interval '7 days') then 'warning' else 'ok' end,
            case when count(*) = 0 then 'no key is valid: links of mails lead nowhere'
@@ -19195,6 +19715,8 @@ select pg_extension_config_dump('marketing_automation.robot_rule', 'where not is
 select pg_extension_config_dump('marketing_automation.conversion', '');
 select pg_extension_config_dump('marketing_automation.conversion_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.access_grant', '');
+select pg_extension_config_dump('marketing_automation_internal.watched_table', '');
+select pg_extension_config_dump('marketing_automation_internal.watched_table_id_seq', '');
 
 -- functions/access.sql
 -- Who may do what. Nothing is granted to PUBLIC, and nothing in the schema marketing_automation_internal to anybody;
@@ -19224,7 +19746,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
+         'register_model unregister_model watch unwatch create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),

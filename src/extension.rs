@@ -16,6 +16,7 @@ mod settings;
 mod snippets;
 mod time_limit;
 mod time_zone;
+mod watch;
 mod worker;
 
 use pgrx::prelude::*;

@@ -72,3 +72,5 @@ select pg_extension_config_dump('marketing_automation.robot_rule', 'where not is
 select pg_extension_config_dump('marketing_automation.conversion', '');
 select pg_extension_config_dump('marketing_automation.conversion_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.access_grant', '');
+select pg_extension_config_dump('marketing_automation_internal.watched_table', '');
+select pg_extension_config_dump('marketing_automation_internal.watched_table_id_seq', '');

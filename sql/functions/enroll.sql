@@ -289,6 +289,7 @@ begin
         case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
+        perform marketing_automation_internal.forget_captured_keys();
         return;
     end if;
     scenario := chosen.name;

@@ -342,6 +342,17 @@ comment on function marketing_automation_internal.enter_apart(marketing_automati
     'API: private. Enters all new rows of an entering query, but for those that have to stand apart, which are looked for when it raises. '
     'Returns how many, and the error that ended it; what was learnt before stays. searched_to: as reached of find_poisonous_rows()';
 
+create function marketing_automation_internal.count_entered(scenario_id integer, at timestamptz, entered bigint) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    if entered > 0 then
+        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+        values (scenario_id, marketing_automation_internal.counter_period(at), entered);
+    end if;
+end $$;
+comment on function marketing_automation_internal.count_entered(integer, timestamptz, bigint) is
+    'API: private. Counts rows that have entered a scenario, for its reports';
+
 create function marketing_automation_internal.enroll_one(scenario marketing_automation.scenario, now timestamptz, may_skip boolean,
     out entered bigint, out error text, out code text, out searched_to text, out skipped boolean)
 language plpgsql
@@ -352,6 +363,7 @@ as $$
 declare
     model marketing_automation.model;
     source text;
+    captured record;
 begin
     entered := 0;
     skipped := false;
@@ -366,8 +378,21 @@ begin
     end if;
     perform marketing_automation_internal.release_rows(scenario, model);
     source := marketing_automation_internal.entering_query(scenario, model);
-    skipped := not marketing_automation_internal.begin_scan(scenario, model, source, may_skip);
+    select c.* into captured from marketing_automation_internal.take_captured(scenario, model, source, may_skip) c;
+    if captured.is_known then
+        entered := case when captured.keys is null then 0
+            else marketing_automation_internal.enter_captured(scenario, model, captured.keys, now) end;
+    end if;
+    skipped := case
+        when captured.is_known then entered is not null
+        -- What is noted as seen is to be read.
+        else not marketing_automation_internal.begin_scan(scenario, model, source, may_skip and not captured.is_watched) end;
+    if captured.is_known and not skipped then
+        entered := 0;
+        perform marketing_automation_internal.forget_scan(scenario.id);
+    end if;
     if skipped then
+        perform marketing_automation_internal.count_entered(scenario.id, now, entered);
         return;
     end if;
     -- Whatever is wrong with an expression by itself is raised by here: what is raised later is the fault of rows.
@@ -375,13 +400,11 @@ begin
     select e.entered, e.error, e.code, e.searched_to into entered, error, code, searched_to
     from marketing_automation_internal.enter_apart(scenario, model, source, now, (
         select t.searched_to from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')) e;
-    if entered > 0 then
-        insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
-        values (scenario.id, marketing_automation_internal.counter_period(now), entered);
-    end if;
+    perform marketing_automation_internal.count_entered(scenario.id, now, entered);
 end $$;
 comment on function marketing_automation_internal.enroll_one(marketing_automation.scenario, timestamptz, boolean, out bigint, out text,
     out text, out text, out boolean) is
     'API: private. Enters all new matching rows of one scenario in one statement, in few where an expression raises for some; returns how '
-    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read; '
+    'many. An error of a definition is raised, one that ended it later returned. may_skip: as that of begin_scan(); skipped: no row was read but '
+    'those with captured keys; '
     'searched_to: as that of enter_apart()';

@@ -327,6 +327,8 @@ set jit = off set datestyle = 'ISO' set intervalstyle = 'postgres' as $$
     join marketing_automation.scenario s on s.id = t.scenario_id and s.state = 'running'
     where t.last_scan_took > interval '1 second'
     union all
+    select h.*, null::double precision from marketing_automation_internal.watch_health() h
+    union all
     select 'tracking_key', case when count(*) = 0 then 'error'
                                 when bool_and(k.valid_until < statement_timestamp() + interval '7 days') then 'warning' else 'ok' end,
            case when count(*) = 0 then 'no key is valid: links of mails lead nowhere'

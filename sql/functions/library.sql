@@ -152,11 +152,24 @@ comment on function marketing_automation_internal.tables_read_whole(regrole, reg
     'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
 
 create function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
-    returns table (tables oid[], tree text, obstacle text)
+    returns table (tables oid[], tree text, obstacle text, relations integer)
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
 comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
     'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
-    'partitions resolved; its analysed tree; and the first thing but tables, null: nothing else';
+    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; and how many relations it names';
+
+create function marketing_automation_internal.selected_key_column(owner regrole, relation regclass, query text) returns text
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'selected_key_column_wrapper';
+comment on function marketing_automation_internal.selected_key_column(regrole, regclass, text) is
+    'API: private. The column of relation that a query selects, which is planned as its owner; null: it selects another expression, or one of '
+    'a type whose text depends on settings';
+
+create function marketing_automation_internal.capture_keys() returns trigger
+-- Of no settings of its own: it runs no SQL, and changing them takes longer than all the rest.
+language c volatile parallel unsafe as 'MODULE_PATHNAME', 'capture_keys';
+comment on function marketing_automation_internal.capture_keys() is
+    'API: private. Trigger of a watched table: notes in captured_keys the keys of the rows that were written. Two arguments: the id in '
+    'watched_table, and the column that is the key. Never fails, nor waits';
 
 create function marketing_automation_internal.database_time_zone() returns text
 language c stable parallel restricted set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'database_time_zone_wrapper';

@@ -41,6 +41,11 @@ begin
                 using errcode = 'object_in_use', detail = format('Scenarios on it: %s.', users),
                       hint = 'Delete these before: those that have begun keep the log of their mails, and their model.';
         end if;
+        if exists (select from marketing_automation_internal.watched_table w where w.model = old.name) then
+            raise exception 'model "%" is watched', old.name
+                using errcode = 'object_in_use', detail = 'Its table has triggers that would go on noting its keys.',
+                      hint = format('select marketing_automation.unwatch(%L);', old.name);
+        end if;
         return old;
     end if;
     if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
@@ -112,10 +117,11 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 begin
     if new.name <> old.name then
         update marketing_automation.scenario s set model = new.name where s.model = old.name;
+        update marketing_automation_internal.watched_table w set model = new.name where w.model = old.name;
     end if;
     return null;
 end $$;
-comment on function marketing_automation_internal.model_cascade() is 'API: private. Scenarios follow a renamed model';
+comment on function marketing_automation_internal.model_cascade() is 'API: private. Scenarios, and what is watched, follow a renamed model';
 
 create trigger fixed before insert or update or delete on marketing_automation.model
     for each row execute function marketing_automation_internal.model_fixed();

@@ -146,6 +146,7 @@ begin
     perform marketing_automation_internal.assume_time(null);
     perform marketing_automation_internal.roll_up_counters();
     perform marketing_automation_internal.follow_renamed_roles();
+    perform marketing_automation_internal.forget_captured_keys();
     return 0;
 end $$;
 comment on function marketing_automation_internal.process_batch(regrole, integer, timestamptz) is

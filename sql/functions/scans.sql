@@ -33,42 +33,41 @@ comment on function marketing_automation_internal.scan_obstacle(marketing_automa
     'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
     'of_query: obstacle of query_dependencies() for its entering query';
 
-create function marketing_automation_internal.scan_state(
-    scenario marketing_automation.scenario, model marketing_automation.model, source text
+create function marketing_automation_internal.is_settled(scenario marketing_automation.scenario) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select not marketing_automation_internal.may_enter_again(scenario)
+        -- A statement of another isolation level does not see what was committed since its transaction began.
+        and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+        -- Rows that stand apart are to be tried again, as is what has failed.
+        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
+        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')
+$$;
+comment on function marketing_automation_internal.is_settled(marketing_automation.scenario) is
+    'API: private. Whether a run of enrolling into a scenario may leave out rows that were tried before';
+
+create function marketing_automation_internal.entering_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, tree text
 ) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
-    its record;
-    tables text;
     -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
-    choices constant oid[] := case when scenario.topic is not null then array['marketing_automation.subscription'::regclass::oid] end;
+    choices text := '';
     leaving constant oid := 'marketing_automation.unsubscription'::regclass;
     records constant oid := 'marketing_automation_internal.record'::regclass;
 begin
-    if marketing_automation_internal.may_enter_again(scenario)
-        -- A statement of another isolation level does not see what was committed since its transaction began.
-        or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')
-        -- Rows that stand apart are to be tried again, as is what has failed.
-        or exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
-        or exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll') then
-        return null;
-    end if;
-    select d.tables, d.tree, d.obstacle into its
-    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
-    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
-        return null;
-    end if;
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    tables := marketing_automation_internal.table_states(its.tables || choices);
-    if tables is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+    if scenario.topic is not null then
+        choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    end if;
+    if choices is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
             + pg_stat_get_xact_tuples_deleted(records) > 0 then
         return null;
     end if;
-    return encode(sha256(convert_to(concat_ws(E'\n',
+    return concat_ws(E'\n',
         -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
         d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
-        marketing_automation_internal.database_time_zone(), tables, its.tree,
+        marketing_automation_internal.database_time_zone(), choices, tree,
         (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
             from pg_class c where c.oid = leaving),
         pg_stat_get_tuples_deleted(records),
@@ -78,8 +77,33 @@ begin
         (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
         (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
             where a.scenario_id = scenario.id and a.parent_id is null),
-        marketing_automation_internal.reaches_unsubscribed(scenario.id)), 'UTF8')), 'hex')
+        marketing_automation_internal.reaches_unsubscribed(scenario.id))
     from pg_database d where d.datname = current_database();
+end $$;
+comment on function marketing_automation_internal.entering_state(marketing_automation.scenario, marketing_automation.model, text) is
+    'API: private. All that decides who enters but the rows of tables that the entering query reads, whose tree is given. Null: that cannot be '
+    'known, as this transaction has changed it';
+
+create function marketing_automation_internal.scan_state(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text
+) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    its record;
+    state text;
+begin
+    if not marketing_automation_internal.is_settled(scenario) then
+        return null;
+    end if;
+    select d.tables, d.tree, d.obstacle into its
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if marketing_automation_internal.scan_obstacle(scenario, its.obstacle) is not null then
+        return null;
+    end if;
+    -- First, as it looks at the counters of the present.
+    state := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    -- Null if either is.
+    return encode(sha256(convert_to(state || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
@@ -127,7 +151,8 @@ comment on function marketing_automation_internal.begin_scan(marketing_automatio
 create function marketing_automation_internal.forget_scan(scenario_id integer) returns void
 language sql set search_path = pg_catalog, pg_temp as $$
     update marketing_automation.scenario_status s set scanned_state = null
-    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null
+    where s.scenario_id = forget_scan.scenario_id and s.scanned_state is not null;
+    delete from marketing_automation_internal.watched_scan s where s.scenario_id = forget_scan.scenario_id;
 $$;
 comment on function marketing_automation_internal.forget_scan(integer) is
     'API: private. Has the next run of enrolling read the rows of a scenario''s model, whose scenario the caller holds';
@@ -138,16 +163,29 @@ language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     source text := marketing_automation_internal.entering_query(scenario, model);
+    watch marketing_automation_internal.watched_table;
     obstacle text;
+    unwatched text;
 begin
+    select w.* into watch from marketing_automation_internal.watched_table w where w.model = model.name;
+    if watch.id is not null then
+        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model),
+            (select s.gap from marketing_automation_internal.watch_state(watch, model) s));
+        if unwatched is null then
+            return;
+        end if;
+        return query select 'hint', format('its model is watched, and each run of enrolling may read all rows nevertheless: %s', unwatched),
+            format('select * from marketing_automation.watch(%L);', model.name);
+    end if;
     obstacle := marketing_automation_internal.scan_obstacle(scenario, (
         select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
     return query
     select 'hint',
         format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
             coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
-        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written.',
-            model.relation, scenario.domain)
+        format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written%s.',
+            model.relation, scenario.domain, case when watch.id is null and marketing_automation_internal.capture_obstacle(scenario, model) is null
+                then format('; or watch(%L)', model.name) end)
     from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
     join pg_class c on c.oid = t.id
     where c.reltuples >= 1000000

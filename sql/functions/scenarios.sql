@@ -159,6 +159,7 @@ begin
     delete from marketing_automation_internal.failed_turn t where t.scenario_id = old.id;
     delete from marketing_automation_internal.poisonous_row p where p.scenario_id = old.id;
     delete from marketing_automation_internal.sweep w where w.scenario_id = old.id;
+    delete from marketing_automation_internal.watched_scan w where w.scenario_id = old.id;
     return null;
 end $$;
 comment on function marketing_automation_internal.scenario_cascade() is 'API: private. What belongs to a deleted scenario goes with it';

@@ -7,6 +7,7 @@
 
 mod calls;
 mod code;
+mod column;
 mod dependencies;
 mod foreign_code;
 mod query;
@@ -23,6 +24,7 @@ use pgrx::prelude::*;
 
 use super::{settings, time_limit, time_zone};
 
+pub(super) use column::selected_column;
 pub(super) use query::plan;
 
 /// What user SQL runs under, whatever the calling session has set: rows must have the same text form, and operators the

@@ -17,12 +17,14 @@ const COMPILED: [u32; 2] = [12, 13];
 #[derive(Default)]
 struct Dependencies {
     tables: BTreeSet<u32>,
+    /// How many times the query names a relation, its views' queries included.
+    relations: i32,
     obstacle: Option<String>,
 }
 
 /// Gives the OIDs of all tables that `query` may read when it runs as its owner, those of views, partitions and row security among
-/// them; its tree, in which dates such as 'today' are computed already; and, where its rows depend on anything else, the first such
-/// thing. The query has no parameter.
+/// them; its tree, in which dates such as 'today' are computed already; where its rows depend on anything else, the first such thing; and
+/// how many relations it names: one, if each of its rows depends on one row alone. The query has no parameter.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // The macro wants the row written out.
 fn query_dependencies(
@@ -35,6 +37,7 @@ fn query_dependencies(
         name!(tables, Vec<pg_sys::Oid>),
         name!(tree, String),
         name!(obstacle, Option<String>),
+        name!(relations, i32),
     ),
 > {
     let Ok(text) = CString::new(query) else {
@@ -59,7 +62,7 @@ fn query_dependencies(
         (found, CStr::from_ptr(tree).to_string_lossy().into_owned())
     });
     let tables = found.tables.into_iter().map(pg_sys::Oid::from).collect();
-    TableIterator::once((tables, tree, found.obstacle))
+    TableIterator::once((tables, tree, found.obstacle, found.relations))
 }
 
 /// Visits a node and what is below.
@@ -189,6 +192,7 @@ impl Dependencies {
         if entry.rtekind != pg_sys::RTEKind::RTE_RELATION {
             return;
         }
+        self.relations += 1;
         let relations = match entry.inh {
             // SAFETY: as the caller's.
             true => unsafe { walk::inheritors(entry.relid) },

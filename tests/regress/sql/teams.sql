@@ -221,6 +221,8 @@ insert into shop.call values
     ('cancel', 'from marketing_automation.cancel(:message)'),
     ('register_model', 'from marketing_automation.register_model(''bob guests'', ''shop.team_guest'', ''self.id'')'),
     ('unregister_model', 'from marketing_automation.unregister_model(''bob guests'')'),
+    ('watch', 'from marketing_automation.watch(''bob guests'')'),
+    ('unwatch', 'from marketing_automation.unwatch(''bob guests'')'),
     ('create_scenario', 'from marketing_automation.create_scenario(''bobs'', ''bob guests'')'),
     ('delete_scenario', 'from marketing_automation.delete_scenario(''bob'')'),
     ('delete_activity', 'from marketing_automation.delete_activity(''bob'', ''later'')'),

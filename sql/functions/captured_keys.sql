@@ -1,0 +1,154 @@
+-- Enrolling by captured keys: a scenario whose model is watched tries the rows that were written since it looked last, and no others.
+--
+-- What it has seen is a snapshot: a key that a transaction noted which that snapshot does not see is new to it, whenever it was written,
+-- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails is
+-- tried again. Keys that all scenarios have seen are deleted.
+
+create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, obstacle text, relations integer)
+    returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case
+        when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
+        when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
+        -- With more than one it may depend on rows of the same table, too.
+        when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
+$$;
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, text, integer) is
+    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations: of query_dependencies() for its '
+    'entering query';
+
+create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    return (
+        select marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations)
+        from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation,
+            marketing_automation_internal.entering_query(scenario, model)) d);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    return 'it does not enroll, see check_scenario()';
+end $$;
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model) is
+    'API: private. The same, asked of its entering query';
+
+create function marketing_automation_internal.take_captured(
+    scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean,
+    out is_watched boolean, out is_known boolean, out keys text[]
+)
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    most constant integer := 100000;
+    watch marketing_automation_internal.watched_table;
+    its record;
+    now_is text;
+    before marketing_automation_internal.watched_scan;
+    taken record;
+begin
+    is_watched := false;
+    is_known := false;
+    select w.* into watch from marketing_automation_internal.watched_table w where w.model = take_captured.model.name;
+    if not found then
+        return;
+    end if;
+    select s.gap, s.state, d.tree, marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations) as obstacle into its
+    from marketing_automation_internal.watch_state(watch, model) s
+    cross join marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if its.gap is null and its.obstacle is null and marketing_automation_internal.is_settled(scenario) then
+        now_is := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    end if;
+    if now_is is null then
+        delete from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
+        return;
+    end if;
+    is_watched := true;
+    now_is := encode(sha256(convert_to(concat_ws(E'\n', now_is, watch.id, its.state), 'UTF8')), 'hex');
+    select s.* into before from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
+    if may_skip and before.digest = now_is and before.scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp() then
+        -- In one statement: what is noted as seen is what its snapshot sees.
+        select pg_current_snapshot() as snapshot, count(*) > 0 as is_any, bool_or(c.keys is null) as is_all,
+            array(select distinct u.key from marketing_automation_internal.captured_keys k cross join unnest(k.keys) as u (key)
+                where k.watch_id = watch.id and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
+        into taken
+        from marketing_automation_internal.captured_keys c
+        where c.watch_id = watch.id and not pg_visible_in_snapshot(c.xid, before.seen);
+        if not taken.is_any then
+            is_known := true;
+            return;
+        end if;
+        if not taken.is_all and cardinality(taken.keys) <= most then
+            update marketing_automation_internal.watched_scan s set seen = taken.snapshot where s.scenario_id = scenario.id;
+            is_known := true;
+            keys := taken.keys;
+            return;
+        end if;
+    end if;
+    insert into marketing_automation_internal.watched_scan as s (scenario_id, seen, digest, scanned_at)
+    values (scenario.id, pg_current_snapshot(), now_is, clock_timestamp())
+    on conflict on constraint watched_scan_pkey do update set seen = excluded.seen, digest = excluded.digest, scanned_at = excluded.scanned_at;
+end $$;
+comment on function marketing_automation_internal.take_captured(marketing_automation.scenario, marketing_automation.model, text, boolean,
+    out boolean, out boolean, out text[]) is
+    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with these keys, null '
+    'for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as seen. may_skip: as that of '
+    'begin_scan()';
+
+create function marketing_automation_internal.enter_captured(
+    scenario marketing_automation.scenario, model marketing_automation.model, keys text[], now timestamptz
+) returns bigint
+language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' set enable_nestloop = on as $$
+begin
+    return marketing_automation_internal.enter_after_others(scenario, model,
+        marketing_automation_internal.entering_keys_query(scenario, model), keys, null, null, now);
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    return null;
+end $$;
+comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[], timestamptz) is
+    'API: private. Enters the new ones of the rows with these keys; returns how many. Null: that raises, so all rows are to be read, by what knows '
+    'which of them it is, and whom another session enters';
+
+create function marketing_automation_internal.forget_captured_keys() returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    most constant bigint := 100000;
+    watch record;
+    known integer[];
+begin
+    for watch in
+        select k.watch_id as id, w.model, sum(coalesce(cardinality(k.keys), 1)) as keys
+        from marketing_automation_internal.captured_keys k left join marketing_automation_internal.watched_table w on w.id = k.watch_id
+        group by k.watch_id, w.model
+    loop
+        -- Nobody enrolls, or one that fails each time: more is not kept, all rows will be read instead.
+        if watch.keys > most then
+            delete from marketing_automation_internal.watched_scan s
+            where s.scenario_id in (
+                select o.scenario_id from marketing_automation_internal.watched_scan o
+                join marketing_automation.scenario c on c.id = o.scenario_id and c.model = watch.model for update of o skip locked);
+        end if;
+        -- A scenario that has seen nothing reads all rows, and sees those that were committed before; but one that is reading them now
+        -- may have begun before these were. So nobody begins meanwhile, nor forgets what it has seen.
+        known := array(
+            select s.scenario_id from marketing_automation_internal.watched_scan s
+            join marketing_automation.scenario c on c.id = s.scenario_id and c.model = watch.model for key share of s skip locked);
+        continue when exists (
+            select from marketing_automation.scenario c
+            where c.model = watch.model and c.state = 'running' and c.id <> all (known)
+              and marketing_automation_internal.skip_scenario(c.id) is not null);
+        delete from marketing_automation_internal.captured_keys k
+        where k.ctid = any (array(
+            select o.ctid from marketing_automation_internal.captured_keys o
+            where o.watch_id = watch.id and not exists (
+                select from marketing_automation_internal.watched_scan s
+                join marketing_automation.scenario c on c.id = s.scenario_id and c.state = 'running'
+                where c.model = watch.model and not pg_visible_in_snapshot(o.xid, s.seen))
+            for update skip locked));
+    end loop;
+end $$;
+comment on function marketing_automation_internal.forget_captured_keys() is
+    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which read all rows '
+    'then';
