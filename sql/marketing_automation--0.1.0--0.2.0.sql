@@ -14619,6 +14619,28 @@ end $$;
 -- functions/bounces.sql
 -- What comes back: bounces and complaints, and refusals that say the same at once.
 
+create or replace function marketing_automation_internal.named_mails(return_paths text[], message_ids text[], unsubscribe_tokens text[])
+returns table (record_id bigint, activity_id integer, kind integer, place bigint)
+language sql stable rows 1 set search_path = pg_catalog, pg_temp set jit = off as $$
+    -- A signed return path, a Message-ID with the record's random uuid, or the signed token of List-Unsubscribe, which stays
+    -- where a relay has rewritten the other two: nobody else can name the mail.
+    select p.record_id, p.activity_id, 0, u.n
+    from unnest(return_paths) with ordinality as u (address, n)
+    cross join lateral marketing_automation_internal.verify_return_path(u.address) p
+    union all
+    select r.id, i.parts[2]::integer, 1, i.n
+    from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
+          from unnest(message_ids) with ordinality as u (id, n)) i
+    join marketing_automation_internal.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
+    union all
+    select v.record_id, v.activity_id, 2, u.n
+    from unnest(unsubscribe_tokens) with ordinality as u (token, n)
+    cross join lateral marketing_automation_internal.verify_token('unsubscribed', u.token) v
+$$;
+comment on function marketing_automation_internal.named_mails(text[], text[], text[]) is
+    'API: private. The mails that these return paths, Message-IDs or tokens of List-Unsubscribe name, those that prove most first by '
+    'kind, then place; none of them need be kept any more';
+
 create or replace function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
 ) returns table (message_id bigint, email text, state text)
@@ -14627,20 +14649,8 @@ language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp set plan_ca
 begin
     return query
     with mail as materialized (
-        -- A signed return path, a Message-ID with the record's random uuid, or the signed token of List-Unsubscribe, which stays
-        -- where a relay has rewritten the other two: nobody else can name the mail.
-        (select p.record_id, p.activity_id, 0 as kind, u.n
-         from unnest(return_paths) with ordinality as u (address, n)
-         cross join lateral marketing_automation_internal.verify_return_path(u.address) p)
-        union all
-        select r.id, i.parts[2]::integer, 1, i.n
-        from (select regexp_match(lower(u.id), '^([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})\.(\d{1,9})@') as parts, u.n
-              from unnest(message_ids) with ordinality as u (id, n)) i
-        join marketing_automation_internal.record r on r.id = marketing_automation.record_id(i.parts[1]::uuid) and r.uuid = i.parts[1]::uuid
-        union all
-        select v.record_id, v.activity_id, 2, u.n
-        from unnest(unsubscribe_tokens) with ordinality as u (token, n)
-        cross join lateral marketing_automation_internal.verify_token('unsubscribed', u.token) v
+        select n.record_id, n.activity_id, n.kind, n.place from marketing_automation_internal.named_mails(return_paths, message_ids,
+            unsubscribe_tokens) n
     )
     select m.id, m.email, m.state
     from mail f
@@ -14650,7 +14660,7 @@ begin
         union all
         select o.id, o.email, o.state from marketing_automation_internal.outbox o
         where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
-    order by f.kind, f.n limit 1;
+    order by f.kind, f.place limit 1;
 end $$;
 comment on function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean) is
     'API: private. The mail that one of these return paths, Message-IDs or tokens of List-Unsubscribe belongs to, none if they prove '
@@ -14724,6 +14734,11 @@ begin
     if raw is null or raw = '' then
         raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value', hint = 'It is the whole mail, headers included, as it came.';
     end if;
+    -- What comes again, as a batch does whose answer was lost, costs a look.
+    select b.kind, b.status, b.message_id into kind, status, message from marketing_automation.bounce b where b.digest = its_digest;
+    if found then
+        return;
+    end if;
     select r.* into report from marketing_automation_internal.parse_bounce(raw) r;
     for round in 1..30 loop
         -- First among those under way: a mail that has left them is found among those that ended, while one that leaves them between
@@ -14753,8 +14768,11 @@ begin
     status := report.status;
     message := mail.message_id;
     if kind = 'unsubscribe' then
-        -- What its signed token may, and no more; also when the mail is kept no longer.
-        perform marketing_automation.unsubscribe_by_token(report.unsubscribe_tokens[1], false, null);
+        -- What the link in its mail may, and no more; also when the mail is kept no longer.
+        perform marketing_automation.unsubscribe_by_token(
+            marketing_automation_internal.sign_token('unsubscribed', n.record_id, n.activity_id), false, null)
+        from (select m.record_id, m.activity_id from marketing_automation_internal.named_mails(report.return_paths, report.message_ids,
+                  report.unsubscribe_tokens) m order by m.kind, m.place limit 1) n;
     end if;
     if message is null then
         return;
@@ -14785,7 +14803,7 @@ comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
     'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
     'soft_bounce_window; a complaint blocks the record too. A mail to the address of '
-    'List-Unsubscribe unsubscribes as its link does. The same mail twice counts once';
+    'List-Unsubscribe unsubscribes as its link does, and so does a report with Feedback-Type: unsubscribe. The same mail twice counts once';
 
 create or replace function marketing_automation_internal.record_dead_mailboxes(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$

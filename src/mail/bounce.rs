@@ -87,6 +87,8 @@ fn complaint(report: &[Field]) -> Report {
     let mut words = name.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     let kind = match words.find(|word| !word.is_empty()).unwrap_or_default() {
         "abuse" | "fraud" | "opt-out" | "opt-out-list" => Kind::Complaint,
+        // Ours, for what providers tell without a mail.
+        "unsubscribe" => Kind::Unsubscribe,
         _ => Kind::Unknown,
     };
     Report::refused(kind, None, &format!("feedback: {feedback}"))

@@ -102,6 +102,27 @@ select * from shop.ingest(shop.rewritten('5', 'email_clicked'));
 select * from shop.ingest(shop.rewritten('5', 'unsubscribed'));
 select * from shop.state where key = '5';
 
+-- A provider says that somebody has left, and names the mail as a bounce would.
+insert into shop.addressee values (11, 'reader11@bounce.example');
+select enrolled from marketing_automation.enroll('bounces');
+call marketing_automation.process_all_due();
+create temporary table told as select * from marketing_automation_internal.claim_messages(100);
+select marketing_automation_internal.complete_messages(array_agg(id), array_agg(attempt), array['sent'], array['250 ok'], array[0::double precision]) from told;
+create function shop.left(key text, activity text default null) returns bytea language sql as $$
+    select convert_to(format(E'Content-Type: multipart/report; report-type=feedback-report; boundary=x\n\n--x\n'
+        'Content-Type: message/feedback-report\n\nFeedback-Type: unsubscribe\n\n--x\n'
+        'Content-Type: text/rfc822-headers\n\nMessage-ID: <%s.%s@track.shop.example>\n--x--\n', r.uuid, coalesce(activity, a.id::text)), 'UTF8')
+    from marketing_automation.record r
+    join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'bounces'
+    join marketing_automation.activity a on a.scenario_id = s.id and a.name = 'mail'
+    where r.key = "left".key
+$$;
+select * from shop.ingest(replace(convert_from(shop.left('11'), 'UTF8'), 'Message-ID: <', 'Message-ID: <0')::bytea);
+select * from shop.state where key = '11';
+select * from shop.ingest(shop.left('11'));
+select * from shop.state where key = '11';
+select count(*) from marketing_automation.unsubscription u join marketing_automation.scenario s on s.id = u.scenario_id and s.name = 'bounces' where u.party = '11';
+
 -- What proves nothing touches nobody, and is kept for a person.
 select * from shop.ingest(convert_to(replace(convert_from(shop.report('7', 'failed', '5.1.1'), 'UTF8'), 'bounces+', 'bounces+0'), 'UTF8'));
 select * from shop.ingest(convert_to(regexp_replace(convert_from(shop.report('7', 'failed', '5.1.1', by_path => false), 'UTF8'), '-[0-9a-f]{12}\.', '-000000000000.'), 'UTF8'));
