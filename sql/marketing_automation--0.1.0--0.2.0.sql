@@ -13723,7 +13723,7 @@ begin
         'settings', (
             select jsonb_object_agg(n.name, nullif(btrim(marketing_automation_internal.setting(n.name)), ''))
             from unnest(array['smtp_url', 'smtp_password_file', 'automation_base', 'email_from', 'bounce_address',
-                'unsubscribe_address', 'feedback_sender', 'staging_mailbox', 'dkim_domain', 'dkim_selector', 'dkim_key_file', 'dkim_keys', 'in_doubt']) as n (name)),
+                'unsubscribe_address', 'feedback_sender', 'staging_mailbox', 'provider_headers', 'dkim_domain', 'dkim_selector', 'dkim_key_file', 'dkim_keys', 'in_doubt']) as n (name)),
         'numbers', (
             select jsonb_object_agg(n.name, extract(epoch from marketing_automation_internal.setting(n.name)::interval))
             from unnest(array['smtp_timeout', 'retry_window', 'message_retention']) as n (name))

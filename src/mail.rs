@@ -20,6 +20,7 @@ pub mod mjml;
 pub mod placeholder;
 pub mod plain_text;
 mod preheader;
+pub mod provider;
 pub mod rendered;
 pub mod rewrite;
 pub mod template;

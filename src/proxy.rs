@@ -5,12 +5,13 @@
 //! [listener](crate::program::listener) → [`routes`] → [`keys`] → [`group_commit`] ([hits](hit), in batches) or [`pools`] (all the rest) → [`database`].
 //! While the database is away, hits take another: [`group_commit`] → [`spool`] → [`replay`] → [`pools`] → [`database`]; what
 //! verifying and redirecting needs outlives the process too ([`snapshot`]).
-//! Returned mails come from mail servers that have a token ([`bounce`]).
+//! Returned mails come from mail servers that have a token ([`bounce`]), what became of others from providers ([`providers`]).
 
 pub mod backoff;
 pub mod bounce;
 pub mod check;
 pub mod client;
+pub mod credential;
 pub mod database;
 pub mod form;
 pub mod group_commit;
@@ -23,6 +24,7 @@ pub mod page;
 pub mod pages;
 pub mod pending_hit;
 pub mod pools;
+pub mod providers;
 pub mod replay;
 pub mod routes;
 pub mod snapshot;
@@ -40,6 +42,7 @@ use tracing::{info, warn};
 use bounce::BounceToken;
 use client::Trust;
 use database::{Database, DatabaseError};
+use providers::Providers;
 pub use routes::app;
 use spool::{Spool, SpoolSettings};
 use state::State;
@@ -65,6 +68,8 @@ pub struct Settings {
     pub trust: Trust,
     /// With it, returned mails are taken; None: there is no such route.
     pub bounce_token: Option<BounceToken>,
+    /// Who may post what became of mails.
+    pub providers: Providers,
 }
 
 /// Why the proxy could not start.
@@ -108,6 +113,7 @@ pub async fn serve(
         spool,
         settings.trust,
         settings.bounce_token,
+        settings.providers,
     );
     let connections = listener.serve(app(state), settings.tls, shutdown).await;
     info!("stopping");

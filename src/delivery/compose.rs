@@ -1,9 +1,11 @@
 //! From a claimed mail to the message that goes over the wire.
 
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 use super::identifiers::{feedback_id, list_id};
 use super::job::{Job, Prepared, ReadyMail};
+use super::mail_settings::MailSettings;
 use super::outcome::Outcome;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
@@ -140,6 +142,9 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         subject = format!("[For {}] {subject}", mail.email.trim());
     }
     let staged = if staging.is_some() { STAGED } else { "" };
+    // The same for each attempt: the record's public id and the activity.
+    let public_id = format!("{staged}{}.{}", mail.record_uuid, mail.activity);
+    let headers = with_echo(settings, &public_id, &assembled.headers);
     let mut message = message::build(&Draft {
         from,
         reply_to: assembled.reply_to.as_deref(),
@@ -150,11 +155,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         subject: &subject,
         html: &assembled.html,
         text: &assembled.text,
-        // The same for each attempt: the record's public id and the activity.
-        message_id: &format!(
-            "{staged}{}.{}@{}",
-            mail.record_uuid, mail.activity, settings.host
-        ),
+        message_id: &format!("{public_id}@{}", settings.host),
         date,
         is_bulk,
         unsubscribe_url: Some(unsubscribe_url.as_str()).filter(|_| is_bulk),
@@ -166,7 +167,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             &compiled.class.name,
             &settings.feedback_sender,
         )),
-        headers: &assembled.headers,
+        headers: &headers,
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
     if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {
@@ -175,4 +176,19 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             .map_err(|error| Outcome::Retry(format!("DKIM: {error}").into()))?;
     }
     Ok(message)
+}
+
+/// The author's headers, and those that providers echo, but for what the author has written otherwise.
+fn with_echo<'a>(
+    settings: &MailSettings,
+    id: &str,
+    own: &'a [(String, String)],
+) -> Cow<'a, [(String, String)]> {
+    let is_own = |name: &str| own.iter().any(|(own, _)| own.eq_ignore_ascii_case(name));
+    let mut headers = settings.echo.headers(id);
+    headers.retain(|(name, _)| !is_own(name));
+    match headers.is_empty() {
+        true => Cow::Borrowed(own),
+        false => Cow::Owned([headers.as_slice(), own].concat()),
+    }
 }

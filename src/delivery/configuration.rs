@@ -15,6 +15,7 @@ use super::store::{ServerRow, Settings};
 use crate::mail::bounce::Rules;
 use crate::mail::dkim::is_aligned;
 use crate::mail::message::{self, TokenMailbox};
+use crate::mail::provider::Echo;
 use crate::tracking::url::BaseUrl;
 use crate::webhook::signature::Key;
 
@@ -30,6 +31,7 @@ struct Source {
     unsubscribe_address: Option<String>,
     feedback_sender: Option<String>,
     staging_mailbox: Option<String>,
+    provider_headers: Option<String>,
     dkim: Keys,
     hidden_link: bool,
     keys: Vec<i16>,
@@ -176,6 +178,7 @@ impl Configuration {
             unsubscribe_address: settings.unsubscribe_address.clone(),
             feedback_sender: settings.feedback_sender.clone(),
             staging_mailbox: settings.staging_mailbox.clone(),
+            provider_headers: settings.provider_headers.clone(),
             dkim: dkim::read(settings).map_err(unconfigured)?,
             hidden_link: settings.hidden_link,
             keys: settings.keys.clone(),
@@ -217,6 +220,9 @@ impl Configuration {
                 "all mails go to {address}, and not to those whom they are for: marketing_automation.staging_mailbox"
             ));
         }
+        let echo = Echo::parse(source.provider_headers.as_deref().unwrap_or_default()).map_err(
+            |error| unconfigured(format!("marketing_automation.provider_headers: {error}")),
+        )?;
         let dkim = source.dkim.signers().map_err(unconfigured)?;
         if let Some(domain) = source
             .email_from
@@ -246,6 +252,7 @@ impl Configuration {
                 unsubscribe_address,
                 feedback_sender,
                 staging_mailbox: source.staging_mailbox.clone(),
+                echo,
                 dkim,
                 hidden_link: source.hidden_link,
                 keyring,

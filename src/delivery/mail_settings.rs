@@ -2,6 +2,7 @@
 
 use super::dkim::Signers;
 use crate::mail::message::TokenMailbox;
+use crate::mail::provider::Echo;
 use crate::tracking::token::Keyring;
 use crate::tracking::url::BaseUrl;
 
@@ -19,6 +20,8 @@ pub struct MailSettings {
     pub feedback_sender: String,
     /// Gets all mails instead of their recipients; None: they get them.
     pub staging_mailbox: Option<String>,
+    /// For whom mails have a header that is echoed.
+    pub echo: Echo,
     pub dkim: Signers,
     /// Whether mails carry a link that only robots find.
     pub hidden_link: bool,

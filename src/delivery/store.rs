@@ -175,6 +175,7 @@ pub struct Settings {
     pub unsubscribe_address: Option<String>,
     pub feedback_sender: Option<String>,
     pub staging_mailbox: Option<String>,
+    pub provider_headers: Option<String>,
     pub dkim_domain: Option<String>,
     pub dkim_selector: Option<String>,
     pub dkim_key_file: Option<String>,

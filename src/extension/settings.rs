@@ -12,7 +12,7 @@ pub(crate) use define::init;
 use pgrx::{GucSetting, PostgresGucEnum, pg_sys};
 pub(crate) use sender::{
     bounce_address, dkim_domain, dkim_key_file, dkim_keys, dkim_selector, email_from,
-    feedback_sender, staging_mailbox, unsubscribe_address,
+    feedback_sender, provider_headers, staging_mailbox, unsubscribe_address,
 };
 
 /// What happens to a mail of which nobody knows whether the server took it: the mailer or the connection died in between.

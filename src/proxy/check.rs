@@ -6,7 +6,7 @@ use super::spool::Spool;
 use crate::program::report::Report;
 use crate::secret_file;
 
-/// Reads certificates and the token of bounces, tries the spool, connects, calls every SQL function with no hits or a token
+/// Reads certificates, keys and tokens, tries the spool, connects, calls every SQL function with no hits or a token
 /// that cannot be valid, and looks at the role's rights.
 pub async fn check(options: &Options) -> Report {
     let mut report = Report::default();
@@ -20,13 +20,13 @@ pub async fn check(options: &Options) -> Report {
         let what = format!("spool in {}", spool.directory.display());
         report.note(&what, Spool::try_out(spool));
     }
-    if let Some(path) = &options.bounce_token_file
-        && let Ok(Some(mode)) = secret_file::too_open(path)
-    {
-        report.lines.push(format!(
-            "warning {} has the mode {mode:04o}: it should be readable by the user of the proxy only, 0600, or 0640 if root owns it",
-            path.display()
-        ));
+    for path in options.secret_files() {
+        if let Ok(Some(mode)) = secret_file::too_open(path) {
+            report.lines.push(format!(
+                "warning {} has the mode {mode:04o}: it should be readable by the user of the proxy only, 0600, or 0640 if root owns it",
+                path.display()
+            ));
+        }
     }
     let Some(database) = report.note("connection string", Database::parse(&settings.database))
     else {
@@ -37,7 +37,7 @@ pub async fn check(options: &Options) -> Report {
         return report;
     };
     check_functions(&session, &mut report).await;
-    if settings.bounce_token.is_some() {
+    if settings.bounce_token.is_some() || settings.providers.any() {
         report.note("ingest_bounce", session.probe_bounces().await);
     }
     if session.is_superuser().await.unwrap_or(false) {

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::mail::provider::Provider;
+
 /// What requests are counted by; the token is not part of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
@@ -13,10 +15,15 @@ pub enum Route {
     Confirm,
     Report,
     Bounce,
+    Ses,
+    SendGrid,
+    Mailgun,
+    Postmark,
+    Brevo,
     Other,
 }
 
-const ROUTES: [(Route, &str); 8] = [
+const ROUTES: [(Route, &str); 13] = [
     (Route::Click, "click"),
     (Route::Open, "open"),
     (Route::Unsubscribe, "unsubscribe"),
@@ -24,11 +31,18 @@ const ROUTES: [(Route, &str); 8] = [
     (Route::Confirm, "confirm"),
     (Route::Report, "report"),
     (Route::Bounce, "bounce"),
+    (Route::Ses, "bounce_ses"),
+    (Route::SendGrid, "bounce_sendgrid"),
+    (Route::Mailgun, "bounce_mailgun"),
+    (Route::Postmark, "bounce_postmark"),
+    (Route::Brevo, "bounce_brevo"),
     (Route::Other, "other"),
 ];
 
 /// Every status that the proxy answers with; anything else is counted in the last place, as 0.
-const STATUSES: [u16; 11] = [200, 302, 303, 400, 401, 404, 405, 408, 413, 503, 0];
+const STATUSES: [u16; 13] = [
+    200, 302, 303, 400, 401, 403, 404, 405, 406, 408, 413, 503, 0,
+];
 
 /// Upper bounds of the batch sizes.
 const BATCH_BUCKETS: [u64; 7] = [1, 4, 16, 64, 256, 512, 1000];
@@ -43,8 +57,15 @@ impl Route {
             Some("/p/") => Self::Preferences,
             Some("/s/") => Self::Confirm,
             Some("/r/") => Self::Report,
-            _ if path == "/bounce" => Self::Bounce,
-            _ => Self::Other,
+            _ => match path {
+                "/bounce" => Self::Bounce,
+                "/bounce/ses" => Self::Ses,
+                "/bounce/sendgrid" => Self::SendGrid,
+                "/bounce/mailgun" => Self::Mailgun,
+                "/bounce/postmark" => Self::Postmark,
+                "/bounce/brevo" => Self::Brevo,
+                _ => Self::Other,
+            },
         }
     }
 }
@@ -56,6 +77,52 @@ impl Route {
     }
 }
 
+/// What became of an event that a provider has posted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventResult {
+    Hard,
+    Soft,
+    Delayed,
+    Complaint,
+    Unsubscribe,
+    /// It was recorded, and nothing follows.
+    Unknown,
+    /// It was recorded, and the mail was not found.
+    NoMail,
+    /// It is about a mail that is none of ours.
+    Foreign,
+    /// Nothing follows from such an event.
+    Ignored,
+}
+
+const EVENT_RESULTS: [(EventResult, &str); 9] = [
+    (EventResult::Hard, "hard"),
+    (EventResult::Soft, "soft"),
+    (EventResult::Delayed, "delayed"),
+    (EventResult::Complaint, "complaint"),
+    (EventResult::Unsubscribe, "unsubscribe"),
+    (EventResult::Unknown, "unknown"),
+    (EventResult::NoMail, "no_mail"),
+    (EventResult::Foreign, "foreign"),
+    (EventResult::Ignored, "ignored"),
+];
+
+impl EventResult {
+    /// Of an event that was recorded as this kind, see the table `bounce`.
+    #[must_use]
+    pub fn of(kind: &str, found: bool) -> Self {
+        match kind {
+            _ if !found => Self::NoMail,
+            "hard" => Self::Hard,
+            "soft" => Self::Soft,
+            "delayed" => Self::Delayed,
+            "complaint" => Self::Complaint,
+            "unsubscribe" => Self::Unsubscribe,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// Counters since the start of the process.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -63,6 +130,7 @@ pub struct Metrics {
     batches: [AtomicU64; BATCH_BUCKETS.len()],
     hits: AtomicU64,
     replayed: AtomicU64,
+    events: [[AtomicU64; EVENT_RESULTS.len()]; Provider::ALL.len()],
 }
 
 /// What the caller of [`Metrics::render`] knows.
@@ -101,6 +169,11 @@ impl Metrics {
     /// Counts spooled hits that were recorded.
     pub fn count_replayed(&self, hits: usize) {
         self.replayed.fetch_add(hits as u64, Ordering::Relaxed);
+    }
+
+    /// Counts an event of a provider.
+    pub fn count_event(&self, provider: Provider, result: EventResult) {
+        self.events[provider as usize][result as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// Writes all counters and gauges.
@@ -159,6 +232,7 @@ impl Metrics {
             "marketing_tracking_replayed_hits_total {}",
             self.replayed.load(Ordering::Relaxed)
         )?;
+        self.write_events(text)?;
         if let Some(bytes) = gauges.spooled_bytes {
             text.push_str("# HELP marketing_tracking_spool_bytes Hits that wait in the spool.\n");
             text.push_str("# TYPE marketing_tracking_spool_bytes gauge\n");
@@ -179,6 +253,26 @@ impl Metrics {
             u8::from(gauges.outdated)
         )
     }
+
+    fn write_events(&self, text: &mut String) -> std::fmt::Result {
+        text.push_str(
+            "# HELP marketing_tracking_provider_events_total Events that providers have posted.\n",
+        );
+        text.push_str("# TYPE marketing_tracking_provider_events_total counter\n");
+        for provider in Provider::ALL {
+            for (result, name) in EVENT_RESULTS {
+                let count = self.events[provider as usize][result as usize].load(Ordering::Relaxed);
+                if count > 0 {
+                    writeln!(
+                        text,
+                        "marketing_tracking_provider_events_total{{provider=\"{}\",result=\"{name}\"}} {count}",
+                        provider.name()
+                    )?;
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +285,11 @@ mod tests {
         metrics.count_request(Route::of("/c/abc"), 302);
         metrics.count_request(Route::of("/c/def"), 302);
         metrics.count_request(Route::of("/bounce"), 401);
+        metrics.count_request(Route::of("/bounce/mailgun"), 406);
         metrics.count_request(Route::of("/"), 418);
+        metrics.count_event(Provider::Brevo, EventResult::of("hard", true));
+        metrics.count_event(Provider::Brevo, EventResult::of("hard", false));
+        metrics.count_event(Provider::Ses, EventResult::Ignored);
         metrics.count_batch(1);
         metrics.count_batch(300);
         metrics.count_replayed(7);
@@ -204,7 +302,11 @@ mod tests {
         for line in [
             "marketing_tracking_requests_total{route=\"click\",status=\"302\"} 2",
             "marketing_tracking_requests_total{route=\"bounce\",status=\"401\"} 1",
+            "marketing_tracking_requests_total{route=\"bounce_mailgun\",status=\"406\"} 1",
             "marketing_tracking_requests_total{route=\"other\",status=\"0\"} 1",
+            "marketing_tracking_provider_events_total{provider=\"brevo\",result=\"hard\"} 1",
+            "marketing_tracking_provider_events_total{provider=\"brevo\",result=\"no_mail\"} 1",
+            "marketing_tracking_provider_events_total{provider=\"ses\",result=\"ignored\"} 1",
             "marketing_tracking_batch_hits_bucket{le=\"1\"} 1",
             "marketing_tracking_batch_hits_bucket{le=\"256\"} 1",
             "marketing_tracking_batch_hits_bucket{le=\"512\"} 2",

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::Settings;
 use super::bounce::{BounceToken, TokenError};
 use super::client::{ForwardedHeader, Trust};
+use super::providers::{ProviderError, ProviderFiles, Providers};
 use super::spool::SpoolSettings;
 use crate::program::listener::Listen;
 use crate::program::log::{LogFormat, LogLevel};
@@ -20,8 +21,8 @@ const MOST_THREADS: usize = 64;
 
 /// Tracking proxy of the PostgreSQL extension marketing_automation: records opens and clicks, redirects, unsubscribes.
 ///
-/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')), with
-/// --bounce-token-file 'bounces' too, and nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds; reads the certificate again
+/// It needs a role that was granted 'tracking' (select marketing_automation.grant_access('role', 'tracking')), where returned
+/// mails or events of providers are posted 'bounces' too, and nothing else. Stops on SIGTERM and SIGINT after the requests under way, within 5 seconds; reads the certificate again
 /// on SIGHUP.
 ///
 /// A flag overrides its environment variable, and that the file that --config names, which is TOML with the long names
@@ -96,6 +97,48 @@ pub struct Options {
     )]
     pub bounce_token_file: Option<PathBuf>,
 
+    /// Topics of Amazon SNS, by their ARNs with commas between them, through which Amazon SES tells of bounces and complaints by
+    /// POST /bounce/ses; needs --ses-certificate
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_SES_TOPICS",
+        value_name = "ARNS",
+        value_delimiter = ','
+    )]
+    pub ses_topics: Option<Vec<String>>,
+
+    /// Certificates in PEM with whose keys SNS signs: what a SigningCertURL of theirs leads to
+    #[arg(long, env = "MARKETING_TRACKING_SES_CERTIFICATE", value_name = "FILE")]
+    pub ses_certificate: Option<PathBuf>,
+
+    /// File with the verification key of SendGrid's signed event webhook, for POST /bounce/sendgrid
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_SENDGRID_KEY_FILE",
+        value_name = "FILE"
+    )]
+    pub sendgrid_key_file: Option<PathBuf>,
+
+    /// File with Mailgun's HTTP webhook signing key, for POST /bounce/mailgun
+    #[arg(long, env = "MARKETING_TRACKING_MAILGUN_KEY_FILE", value_name = "FILE")]
+    pub mailgun_key_file: Option<PathBuf>,
+
+    /// File with NAME:PASSWORD, or a bearer token, by which Postmark is known, for POST /bounce/postmark
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_POSTMARK_CREDENTIAL_FILE",
+        value_name = "FILE"
+    )]
+    pub postmark_credential_file: Option<PathBuf>,
+
+    /// File with a bearer token, or NAME:PASSWORD, by which Brevo is known, for POST /bounce/brevo
+    #[arg(
+        long,
+        env = "MARKETING_TRACKING_BREVO_CREDENTIAL_FILE",
+        value_name = "FILE"
+    )]
+    pub brevo_credential_file: Option<PathBuf>,
+
     /// What to log: debug has a line for each request [default: info]
     #[arg(long, env = "MARKETING_TRACKING_LOG", value_name = "LEVEL")]
     pub log: Option<LogLevel>,
@@ -134,6 +177,8 @@ pub enum OptionsError {
     Tls(#[from] TlsError),
     #[error("--bounce-token-file: {0}")]
     BounceToken(#[from] TokenError),
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
 }
 
 impl Options {
@@ -162,6 +207,14 @@ impl Options {
             tls_certificate: self.tls_certificate.or(file.tls_certificate),
             tls_key: self.tls_key.or(file.tls_key),
             bounce_token_file: self.bounce_token_file.or(file.bounce_token_file),
+            ses_topics: self.ses_topics.or(file.ses_topics),
+            ses_certificate: self.ses_certificate.or(file.ses_certificate),
+            sendgrid_key_file: self.sendgrid_key_file.or(file.sendgrid_key_file),
+            mailgun_key_file: self.mailgun_key_file.or(file.mailgun_key_file),
+            postmark_credential_file: self
+                .postmark_credential_file
+                .or(file.postmark_credential_file),
+            brevo_credential_file: self.brevo_credential_file.or(file.brevo_credential_file),
             log: self.log.or(file.log),
             log_format: self.log_format.or(file.log_format),
             check: self.check,
@@ -221,7 +274,32 @@ impl Options {
                 .as_deref()
                 .map(BounceToken::load)
                 .transpose()?,
+            providers: Providers::load(&self.provider_files())?,
         })
+    }
+
+    fn provider_files(&self) -> ProviderFiles {
+        ProviderFiles {
+            ses_topics: self.ses_topics.clone().unwrap_or_default(),
+            ses_certificate: self.ses_certificate.clone(),
+            sendgrid_key: self.sendgrid_key_file.clone(),
+            mailgun_key: self.mailgun_key_file.clone(),
+            postmark_credential: self.postmark_credential_file.clone(),
+            brevo_credential: self.brevo_credential_file.clone(),
+        }
+    }
+
+    /// The files that others should not be able to read.
+    pub fn secret_files(&self) -> impl Iterator<Item = &Path> {
+        [
+            &self.bounce_token_file,
+            &self.mailgun_key_file,
+            &self.postmark_credential_file,
+            &self.brevo_credential_file,
+        ]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
     }
 }
 
@@ -244,118 +322,4 @@ fn read(path: &Path) -> Result<Options, OptionsError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tempfile::NamedTempFile;
-
-    use super::*;
-
-    fn file(text: &str) -> NamedTempFile {
-        let file = NamedTempFile::new().unwrap();
-        std::fs::write(&file, text).unwrap();
-        file
-    }
-
-    fn path(file: &NamedTempFile) -> &str {
-        file.path().to_str().unwrap()
-    }
-
-    fn parse(arguments: &[&str]) -> Options {
-        Options::try_parse_from([&["proxy"], arguments].concat()).unwrap()
-    }
-
-    #[test]
-    fn a_flag_overrides_the_file_and_the_file_the_default() {
-        let file = file(
-            "database = \"host=file\"\nlisten = \"unix:/run/file.sock\"\nconnections = 5\n\
-             trusted-proxies = [\"10.0.0.0/8\", \"::1/128\"]\nforwarded-header = \"forwarded\"\nlog-format = \"json\"\n",
-        );
-        let options = parse(&["--config", path(&file), "--connections", "3"]);
-        let options = options.with_file().unwrap();
-        let settings = options.settings().unwrap();
-        assert_eq!(settings.database, "host=file");
-        assert_eq!(settings.listen.to_string(), "unix:/run/file.sock");
-        assert_eq!(settings.connections, 3);
-        assert_eq!(settings.trust.proxies.len(), 2);
-        assert_eq!(settings.trust.header, ForwardedHeader::Forwarded);
-        assert_eq!(options.log_format, Some(LogFormat::Json));
-        assert!(settings.spool.is_none() && settings.tls.is_none());
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_without_secrets() {
-        for (text, expected) in [
-            ("colour = 'red'", "unknown field `colour`"),
-            ("\nconnections = 'password=secret'", "(line 2)"),
-            ("database = 'secret", "is not valid"),
-        ] {
-            let file = file(text);
-            let error = parse(&["--config", path(&file)]).with_file().unwrap_err();
-            let said = error.to_string();
-            assert!(said.contains(expected), "{said}");
-            assert!(!said.contains("secret\n"), "{said}");
-        }
-        for (arguments, expected) in [
-            (
-                &["--config", "/nonexistent.toml"][..],
-                "cannot read the configuration",
-            ),
-            (&[], "no database is given"),
-            (&["--database", "host=x", "--connections", "17"], "1 to 16"),
-            (&["--database", "host=x", "--threads", "0"], "1 to 64"),
-            (
-                &["--database", "host=x", "--tls-key", "/k"],
-                "belong together",
-            ),
-            (
-                &[
-                    "--database",
-                    "host=x",
-                    "--bounce-token-file",
-                    "/nonexistent.token",
-                ],
-                "--bounce-token-file: /nonexistent.token",
-            ),
-            (
-                &[
-                    "--database",
-                    "host=x",
-                    "--listen",
-                    "unix:/s",
-                    "--tls-key",
-                    "/k",
-                    "--tls-certificate",
-                    "/c",
-                ],
-                "Unix socket",
-            ),
-            (
-                &[
-                    "--database",
-                    "host=x",
-                    "--tls-key",
-                    "/k",
-                    "--tls-certificate",
-                    "/nonexistent.pem",
-                ],
-                "/nonexistent.pem",
-            ),
-        ] {
-            let said = parse(arguments)
-                .with_file()
-                .and_then(|options| options.settings())
-                .unwrap_err()
-                .to_string();
-            assert!(said.contains(expected), "{said}");
-        }
-    }
-
-    #[test]
-    fn every_option_is_explained() {
-        use clap::CommandFactory;
-        let command = Options::command();
-        for argument in command.get_arguments() {
-            assert!(argument.get_help().is_some(), "{}", argument.get_id());
-        }
-        command.debug_assert();
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ mod confirm;
 mod hits;
 mod operation;
 mod preferences;
+mod provider;
 mod refusal;
 mod report;
 mod response;
@@ -32,7 +33,7 @@ pub fn app(state: Arc<State>) -> Router {
     if state.bounce_token.is_some() {
         routes = routes.route(bounce::PATH, post(bounce::take));
     }
-    routes
+    provider::add(routes, &state)
         .route("/c/{*token}", get(hits::click))
         .route("/o/{*token}", get(hits::open))
         .route(

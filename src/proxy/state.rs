@@ -13,6 +13,7 @@ use super::links::Links;
 use super::metrics::Metrics;
 use super::pages::PageStore;
 use super::pools::Pools;
+use super::providers::Providers;
 use super::replay;
 use super::snapshot::Snapshot;
 use super::spool::{Spool, WriterThread};
@@ -27,6 +28,7 @@ pub struct State {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trust: Trust,
     pub(crate) bounce_token: Option<BounceToken>,
+    pub(crate) providers: Providers,
 }
 
 /// The tasks behind a [`State`].
@@ -48,6 +50,7 @@ impl State {
         spool: Option<(Spool, WriterThread)>,
         trust: Trust,
         bounce_token: Option<BounceToken>,
+        providers: Providers,
     ) -> (Arc<Self>, Tasks) {
         let (spool, spool_writer) = spool.unzip();
         let pools = Arc::new(Pools::new(database));
@@ -95,6 +98,7 @@ impl State {
                 metrics,
                 trust,
                 bounce_token,
+                providers,
             }),
             Tasks {
                 workers,

@@ -228,6 +228,7 @@ def test_a_file_configures_it(shop, tmp_path, image):
 def test_help_is_complete():
     text = _run("--help").stdout
     for option in ("config", "listen", "database", "connections", "spool", "spool-limit", "trusted-proxies", "forwarded-header",
-                   "tls-certificate", "tls-key", "bounce-token-file", "log", "log-format", "check"):  # fmt: skip
+                   "tls-certificate", "tls-key", "bounce-token-file", "ses-topics", "ses-certificate", "sendgrid-key-file", "mailgun-key-file",
+                   "postmark-credential-file", "brevo-credential-file", "log", "log-format", "check"):  # fmt: skip
         assert f"--{option}" in text
-    assert text.count("[env: MARKETING_TRACKING_") == 14
+    assert text.count("[env: MARKETING_TRACKING_") == 20

@@ -2,6 +2,7 @@
 //! `make fuzz SECONDS=60 SEED=7`; with `cargo test` a moment each, always alike. What was found is tried again by
 //! `make fuzz TARGET=mjml INPUT=/tmp/fuzz-mjml-77`.
 
+mod providers;
 mod requests;
 mod rewriting;
 mod smtp_replies;
@@ -192,6 +193,11 @@ fn targets() -> Vec<Target> {
         ("bounce", bounces(), |input| {
             drop(bounce::read(input, Rules::shipped(), |_| None))
         }),
+        (
+            "providers",
+            providers::events(),
+            providers::are_believed_if_signed,
+        ),
         (
             "rewriting",
             [html_of_fixtures(), fragments()].concat(),

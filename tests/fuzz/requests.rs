@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use marketing_automation::program::listener::Listen;
 use marketing_automation::proxy::client::Trust;
 use marketing_automation::proxy::form::{Request, read_request};
+use marketing_automation::proxy::providers::{ProviderFiles, Providers};
 use marketing_automation::proxy::spool::SpoolSettings;
 use marketing_automation::proxy::{Settings, serve};
 use marketing_automation::tracking::token::{Purpose, Token};
@@ -18,9 +19,12 @@ use crate::keyring;
 const SHOP: &str = "https://shop.example/offer";
 const LINK: i64 = 3;
 /// What it may answer at all; the rest of it is empty, a page or an image.
-const ANSWERS: [&str; 12] = [
-    "200", "302", "400", "401", "404", "405", "408", "413", "414", "431", "503", "505",
+const ANSWERS: [&str; 14] = [
+    "200", "302", "400", "401", "403", "404", "405", "406", "408", "413", "414", "431", "503",
+    "505",
 ];
+/// By what providers are known.
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
 
 /// Requests of readers, mail programs and mail servers.
 pub fn requests() -> Vec<Vec<u8>> {
@@ -41,6 +45,8 @@ pub fn requests() -> Vec<Vec<u8>> {
         format!("HEAD /c/{click}?x=1 HTTP/1.0\r\nX-Request-Id: 4711\r\n\r\n"),
         format!("POST /u/{leave} HTTP/1.1\r\nHost: t.example\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 26\r\n\r\nList-Unsubscribe=One-Click"),
         format!("POST /u/{leave} HTTP/1.1\r\nHost: t.example\r\nContent-Type: multipart/form-data; boundary=x7\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n--x7\r\nContent-Di\r\n0\r\n\r\n"),
+        format!("POST /bounce/brevo HTTP/1.1\r\nHost: t.example\r\nAuthorization: Bearer {SECRET}\r\nContent-Length: 44\r\n\r\n[{{\"event\": \"spam\", \"message-id\": \"<x@y>\"}}, 7]"),
+        "POST /bounce/mailgun HTTP/1.1\r\nHost: t.example\r\nContent-Length: 79\r\n\r\n{\"signature\": {\"timestamp\": \"1\", \"token\": \"t\", \"signature\": \"00\"}, \"event-data\": 7}".to_owned(),
         "GET /metrics HTTP/1.1\r\nHost: t.example\r\n\r\nGET /healthz HTTP/1.1\r\nHost: t.example\r\nConnection: close\r\n\r\n".to_owned(),
     ]
     .map(String::into_bytes)
@@ -126,6 +132,18 @@ fn ask(proxy: &PathBuf, request: &[u8], silence: Duration) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Two who may post: one signs, the other says a token.
+fn providers(directory: &Path) -> Providers {
+    let secret = directory.join("secret");
+    std::fs::write(&secret, SECRET).expect("a secret");
+    let files = ProviderFiles {
+        mailgun_key: Some(secret.clone()),
+        brevo_credential: Some(secret),
+        ..ProviderFiles::default()
+    };
+    Providers::load(&files).expect("providers")
+}
+
 /// The socket of a proxy that runs until this program ends.
 fn proxy() -> &'static PathBuf {
     static SOCKET: OnceLock<PathBuf> = OnceLock::new();
@@ -150,6 +168,7 @@ fn proxy() -> &'static PathBuf {
             tls: None,
             trust: Trust::default(),
             bounce_token: None,
+            providers: providers(&directory),
         };
         std::thread::spawn(|| {
             tokio::runtime::Builder::new_multi_thread()

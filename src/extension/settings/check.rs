@@ -8,6 +8,7 @@ use pgrx::prelude::*;
 use crate::delivery::dkim::parse_keys;
 use crate::delivery::identifiers::check_feedback_sender;
 use crate::mail::message::{self, TokenMailbox};
+use crate::mail::provider::Echo;
 use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 
@@ -99,6 +100,16 @@ pub(super) unsafe extern "C-unwind" fn staging_mailbox(
             message::check_address,
         )
     }
+}
+
+#[pg_guard]
+pub(super) unsafe extern "C-unwind" fn provider_headers(
+    new_value: *mut *mut c_char,
+    _extra: *mut *mut c_void,
+    _source: pg_sys::GucSource::Type,
+) -> bool {
+    // SAFETY: called by guc.c.
+    unsafe { is_unset_or(new_value, c"Write sendgrid, postmark.", Echo::parse) }
 }
 
 #[pg_guard]

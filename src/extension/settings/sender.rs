@@ -11,6 +11,8 @@ static BOUNCE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString
 static UNSUBSCRIBE_ADDRESS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static FEEDBACK_SENDER: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static STAGING_MAILBOX: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// None: mails go to their recipients byte for byte as without any provider.
+static PROVIDER_HEADERS: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_DOMAIN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_SELECTOR: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 static DKIM_KEY_FILE: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
@@ -59,6 +61,11 @@ pub(crate) fn feedback_sender() -> Option<String> {
 /// Address that gets all mails instead of their recipients.
 pub(crate) fn staging_mailbox() -> Option<String> {
     text(&STAGING_MAILBOX)
+}
+
+/// Providers for whom mails have a header that their events echo.
+pub(crate) fn provider_headers() -> Option<String> {
+    text(&PROVIDER_HEADERS)
 }
 
 /// Defines them.
@@ -118,6 +125,17 @@ pub(super) fn init() {
             GucContext::Suset,
             flags,
             Some(check::staging_mailbox),
+            None,
+            None,
+        );
+        GucRegistry::define_string_guc_with_hooks(
+            c"marketing_automation.provider_headers",
+            c"Providers for whom mails have a header that their webhooks echo: sendgrid, postmark, brevo, separated by commas.",
+            c"Their events name a mail by it. Unset: mails have no such header.",
+            &PROVIDER_HEADERS,
+            GucContext::Suset,
+            flags,
+            Some(check::provider_headers),
             None,
             None,
         );

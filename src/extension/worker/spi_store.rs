@@ -99,6 +99,7 @@ impl Store for SpiStore {
                     unsubscribe_address: settings::unsubscribe_address(),
                     feedback_sender: settings::feedback_sender(),
                     staging_mailbox: settings::staging_mailbox(),
+                    provider_headers: settings::provider_headers(),
                     dkim_domain: settings::dkim_domain(),
                     dkim_selector: settings::dkim_selector(),
                     dkim_key_file: settings::dkim_key_file(),

@@ -18,6 +18,8 @@ use crate::proxy::metrics::Route;
 use crate::proxy::state::State;
 
 pub const PATH: &str = "/bounce";
+/// How to say who one is (RFC 6750).
+const CHALLENGE: &str = "Bearer realm=\"bounces\"";
 /// Of a longer mail `ingest_bounce()` would read no more.
 const MAIL_LIMIT: usize = 1024 * 1024;
 
@@ -32,7 +34,7 @@ pub async fn take(Shared(state): Shared<Arc<State>>, request: Request) -> Respon
 async fn ingest(state: &State, request: Request) -> Result<Response, Refusal> {
     let token = state.bounce_token.as_ref().ok_or(Refusal::NotFound)?;
     if !token.authorizes(request.headers()) {
-        return Err(Refusal::Unauthorized);
+        return Err(Refusal::Unauthorized(CHALLENGE));
     }
     let mail = read(request.into_body(), MAIL_LIMIT).await?;
     if mail.is_empty() {

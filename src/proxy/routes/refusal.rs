@@ -13,13 +13,15 @@ use crate::proxy::pages::Pages;
 /// Seconds after which to try again when the database is away.
 const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
 
-/// How to say who one is (RFC 6750). The same for no token and a wrong one.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"bounces\"");
-
 /// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
 pub enum Refusal {
     NotFound,
-    Unauthorized,
+    /// With how to say who one is; the same for no token and a wrong one.
+    Unauthorized(&'static str),
+    /// It is not signed, or not by whom it should be.
+    Forbidden,
+    /// It is broken, for who tries again after any other refusal.
+    NotAcceptable,
     MethodNotAllowed,
     Unavailable,
     BodyBroken,
@@ -31,7 +33,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::BodyBroken => StatusCode::BAD_REQUEST,
@@ -57,7 +61,9 @@ impl Refusal {
         let headers = response.headers_mut();
         match self {
             Self::Unavailable => drop(headers.insert(RETRY_AFTER, RETRY_SECONDS)),
-            Self::Unauthorized => drop(headers.insert(WWW_AUTHENTICATE, CHALLENGE)),
+            Self::Unauthorized(challenge) => {
+                drop(headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge)));
+            }
             _ => {}
         }
     }

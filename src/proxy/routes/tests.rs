@@ -16,6 +16,7 @@ use crate::proxy::links::Links;
 use crate::proxy::metrics::Metrics;
 use crate::proxy::pages::PageStore;
 use crate::proxy::pools::Pools;
+use crate::proxy::providers::Providers;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 pub const SHOP: &str = "https://shop.example/offer";
@@ -51,10 +52,26 @@ pub fn app_taking_bounces(
     (app_with(recorder, Arc::default(), bounce_token), recorded)
 }
 
+/// The application for these providers.
+pub fn app_of_providers(providers: Providers) -> Router {
+    let (recorder, queue) = Recorder::new(None);
+    tokio::spawn(answer_with(queue, |_| Answer::default()));
+    app_for(recorder, Arc::default(), None, providers)
+}
+
 pub fn app_with(
     recorder: Recorder,
     links: Arc<Links>,
     bounce_token: Option<BounceToken>,
+) -> Router {
+    app_for(recorder, links, bounce_token, Providers::default())
+}
+
+fn app_for(
+    recorder: Recorder,
+    links: Arc<Links>,
+    bounce_token: Option<BounceToken>,
+    providers: Providers,
 ) -> Router {
     let database = Database::parse("host=/nonexistent user=nobody").unwrap();
     let pools = Arc::new(Pools::new(&database));
@@ -69,6 +86,7 @@ pub fn app_with(
         metrics: Arc::new(Metrics::default()),
         trust: Trust::default(),
         bounce_token,
+        providers,
     }))
 }
 
