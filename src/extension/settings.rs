@@ -64,6 +64,8 @@ static EXPRESSION_LOCK_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(1000);
 static ASSUMED_NOW: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
 /// The number of the turn whose queries share a limit; set by the functions that begin and end turns.
 static TURN: GucSetting<Option<CString>> = GucSetting::<Option<CString>>::new(None);
+/// On: watching is for those who want it at once.
+static ENROLL_ON_COMMIT: GucSetting<bool> = GucSetting::<bool>::new(true);
 static CLICK_IMPLIES_OPEN: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// `reduced`: enough for most rules to be applied again, and too little to tell one reader from another.
 static HIT_DETAILS: GucSetting<HitDetails> = GucSetting::<HitDetails>::new(HitDetails::reduced);
@@ -144,6 +146,11 @@ pub(crate) fn message_retention() -> Option<f64> {
         0 => None,
         seconds => Some(f64::from(seconds)),
     }
+}
+
+/// Whether the mailer enters rows of watched tables as soon as they are committed.
+pub(crate) fn enroll_on_commit() -> bool {
+    ENROLL_ON_COMMIT.get()
 }
 
 /// Milliseconds that a query with user expressions may take; 0: any time.

@@ -6,8 +6,10 @@
 //! | a mailer, around the engine of [`crate::delivery`] | [`mailer`], [`process`], [`spi_store`], [`statements`], [`revocation`] |
 //! | what waits for a commit | [`on_commit`] |
 //! | what comes back: opens and clicks | [`event_applier`] |
+//! | rows of watched tables, as soon as they are committed | [`enroller`] |
 
 mod bgworker;
+mod enroller;
 mod event_applier;
 mod installation;
 pub(super) mod launcher;

@@ -70,7 +70,8 @@ def regress(log):
     with contextlib.ExitStack() as clusters:
         started = []
         for each, share in zip(logs, shares):
-            cluster = Cluster(cron_database="regression").start()
+            # What enrolls there is the test.
+            cluster = Cluster(cron_database="regression", settings={"marketing_automation.enroll_on_commit": "off"}).start()
             clusters.callback(cluster.destroy)
             started.append(_pg_regress(each, cluster, output / str(len(started) + 1), share))
         for each, (running, directory) in zip(logs, started):

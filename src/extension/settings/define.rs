@@ -114,6 +114,14 @@ pub(crate) fn init() {
         GucContext::Suset,
         GucFlags::UNIT_S,
     );
+    GucRegistry::define_bool_guc(
+        c"marketing_automation.enroll_on_commit",
+        c"Whether the mailer enters rows of watched tables as soon as they are committed.",
+        c"Otherwise the next enroll_all() does.",
+        &ENROLL_ON_COMMIT,
+        GucContext::Suset,
+        flags,
+    );
     GucRegistry::define_int_guc(
         c"marketing_automation.expression_timeout",
         c"How long a query with the expressions of a scenario or model may take; 0: any time.",

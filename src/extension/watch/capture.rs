@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::marked::{self, Decision};
 use super::table::CapturedKeys;
+use crate::extension::worker::registry;
 
 /// A record has no longer one.
 const LONGEST_KEY: usize = 1000;
@@ -91,6 +92,9 @@ unsafe fn capture(trigger: &pg_sys::TriggerData, watch: i32) {
         };
         if rows == 0 {
             return;
+        }
+        if registry::preloaded() {
+            registry::announce_written_on_commit();
         }
         let transaction = pg_sys::GetTopFullTransactionId();
         let decision = marked::decide(transaction.value, watch, rows);

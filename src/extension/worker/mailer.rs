@@ -9,10 +9,12 @@
 //! process by [`Process`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pgrx::bgworkers::BackgroundWorker;
 use pgrx::prelude::*;
 
+use super::enroller::Enroller;
 use super::event_applier::EventApplier;
 use super::installation::{Extension, look_for_extension};
 use super::process::{Process, Threads, start_threads, wake_main_thread};
@@ -90,6 +92,7 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
         return;
     };
     let mut event_applier = EventApplier::default();
+    let mut enroller = Enroller::default();
     let mut reload = false;
     loop {
         let sleep = match look_for_extension() {
@@ -102,10 +105,15 @@ pub extern "C-unwind" fn marketing_automation_mailer(database: pg_sys::Datum) {
                 mismatch: None,
             }) if found == installation => {
                 let next_events = event_applier.apply();
+                // Their mails leave with the claim that follows.
+                let next_rows = enroller.run();
                 // Mails that were queued after a setting had been changed leave by the new one.
                 reload |= bgworker::handle_interrupts();
                 let sleep = engine.tick(std::mem::take(&mut reload));
-                next_events.map_or(sleep, |next| sleep.min(next))
+                [next_events, next_rows]
+                    .into_iter()
+                    .flatten()
+                    .fold(sleep, Duration::min)
             }
             Ok(Extension::Locked) => LOCKED,
             Ok(Extension::Installed { .. }) => {

@@ -21,6 +21,8 @@ pub(in crate::extension) struct Slot {
     pub(in crate::extension) pid: i32,
     /// Address of the worker's latch: it lies in shared memory, which all processes map at the same address. 0: none.
     latch: usize,
+    /// Whether rows of watched tables were written since the worker looked last.
+    written: bool,
     pub(in crate::extension) state: State,
     pub(in crate::extension) started_at: pg_sys::TimestampTz,
     pub(in crate::extension) sent: i64,
@@ -36,6 +38,7 @@ impl Slot {
         database: pg_sys::InvalidOid,
         pid: 0,
         latch: 0,
+        written: false,
         state: State::Absent,
         started_at: 0,
         sent: 0,
@@ -224,6 +227,8 @@ pub(in crate::extension) fn announce_worker() -> Result<(), Refusal> {
     }
     slot.pid = pid;
     slot.latch = my_latch();
+    // Before it began, perhaps.
+    slot.written = true;
     slot.state = State::Starting;
     slot.started_at = now;
     Ok(())
@@ -288,6 +293,36 @@ pub(in crate::extension) fn wake_mailer() {
 thread_local! {
     /// Whether this transaction will wake the mailer when it commits.
     static WAKING: RefCell<Pending<()>> = RefCell::default();
+    /// Whether it has written rows of a watched table.
+    static WRITING: RefCell<Pending<()>> = RefCell::default();
+}
+
+/// Tells the worker of the current database that rows of watched tables were written. Writers that commit before it has looked share a
+/// wake-up, and most of them a lock.
+fn announce_written() {
+    // SAFETY: a plain variable of the process.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let is_waiting = |slot: &&Slot| slot.database == database && slot.pid != 0 && !slot.written;
+    if !WORKERS.share().slots.iter().any(|slot| is_waiting(&slot)) {
+        return;
+    }
+    let mut workers = WORKERS.exclusive();
+    if let Some(slot) = workers.slots.iter_mut().find(|slot| is_waiting(&&**slot)) {
+        slot.written = true;
+        wake(slot.latch);
+    }
+}
+
+/// Tells the worker when, and only if, the current transaction commits.
+pub(in crate::extension) fn announce_written_on_commit() {
+    on_commit(&WRITING, (), |_| announce_written());
+}
+
+/// Whether rows were written since this was asked last, or the worker began.
+pub(in crate::extension) fn take_written() -> bool {
+    let mut was_written = false;
+    update(|slot| was_written = std::mem::take(&mut slot.written));
+    was_written
 }
 
 /// Wakes the mailer when, and only if, the current transaction commits; once, however often it is called.

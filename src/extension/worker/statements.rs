@@ -262,6 +262,42 @@ pub(super) fn apply_batch(batch_size: i32, full_scan: bool) -> spi::Result<Optio
     )
 }
 
+/// What became of a scenario that has not seen all captured keys.
+pub(super) enum Enrolled {
+    /// So many rows have entered.
+    Rows(i64),
+    /// Somebody else has it.
+    Held,
+    /// It is for a run of enrolling that reads all rows.
+    Left,
+}
+
+/// Enters captured rows into one scenario that is not among `tried`; None: there is none.
+pub(super) fn enroll_captured(tried: Vec<i32>) -> spi::Result<Option<(i32, Enrolled)>> {
+    let (scenario, outcome, entered): (Option<i32>, Option<String>, Option<i64>) =
+        Spi::get_three_with_args(
+            "select scenario_id, outcome, entered from marketing_automation_internal.enroll_captured($1)",
+            &[tried.into()],
+        )?;
+    Ok(scenario.map(|scenario| {
+        let enrolled = match outcome.as_deref() {
+            Some("entered") => Enrolled::Rows(entered.unwrap_or_default()),
+            Some("held") => Enrolled::Held,
+            _ => Enrolled::Left,
+        };
+        (scenario, enrolled)
+    }))
+}
+
+/// Runs a batch of what is due of a scenario; how many records.
+pub(super) fn process_entered(scenario: i32, batch_size: i32) -> spi::Result<i32> {
+    Spi::get_one_with_args(
+        "select marketing_automation_internal.process_entered($1, $2)",
+        &[scenario.into(), batch_size.into()],
+    )
+    .map(Option::unwrap_or_default)
+}
+
 /// In how many seconds the first click that waits for the rules about robots is to be judged; None: none waits.
 pub(super) fn next_click() -> spi::Result<Option<f64>> {
     Spi::get_one("select marketing_automation_internal.next_click()")
