@@ -165,6 +165,44 @@ fn the_page_speaks_the_languages_of_the_pages() {
     assert!(shown(report(), "tlh").contains("Opened"));
 }
 
+/// The events on which an activity may follow another, as its table says.
+fn events() -> Vec<&'static str> {
+    let table = include_str!("../../sql/tables/definitions.sql");
+    let list = table
+        .split("check (on_event in (")
+        .nth(1)
+        .and_then(|rest| rest.split(')').next())
+        .expect("the table lists them");
+    list.split(',')
+        .map(|event| event.trim().trim_matches('\''))
+        .collect()
+}
+
+#[test]
+fn each_event_is_said_in_words_in_each_language() {
+    let events = events();
+    assert!(events.len() > 10, "{events:?}");
+    for language in [
+        "ar", "de", "en", "es", "fr", "it", "nl", "pl", "pt", "pt_BR",
+    ] {
+        let mut said: Vec<String> = Vec::new();
+        for event in &events {
+            let mut with = report();
+            with["mails"][1]["on_event"] = json!(event);
+            let html = body(&shown(with, language)).to_owned();
+            assert!(
+                !html.contains(event) || *event == "variant",
+                "{language}: {event}"
+            );
+            assert!(
+                !said.contains(&html),
+                "{language}: {event} is said as another one"
+            );
+            said.push(html);
+        }
+    }
+}
+
 #[test]
 fn a_scenario_without_anything_has_a_page() {
     let mut empty = report();

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "إذا لم ترتدّ",
     if_not_met: "إذا لم يتحقق الشرط",
     if_call_failed: "إذا فشل الاستدعاء",
+    if_webhook_delivered: "إذا سُلِّم الويب هوك",
+    if_webhook_failed: "إذا فشل الويب هوك",
     variant_of: "نسخة من «{}»",
     sent: "أُرسلت",
     opened: "فُتحت",

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "wenn nicht zurückgekommen",
     if_not_met: "wenn die Bedingung nicht erfüllt war",
     if_call_failed: "wenn der Aufruf fehlschlug",
+    if_webhook_delivered: "wenn der Webhook zugestellt wurde",
+    if_webhook_failed: "wenn der Webhook fehlschlug",
     variant_of: "Variante von „{}“",
     sent: "Gesendet",
     opened: "Geöffnet",

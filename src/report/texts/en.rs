@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "if not returned",
     if_not_met: "if the condition was not met",
     if_call_failed: "if the call failed",
+    if_webhook_delivered: "if the webhook was delivered",
+    if_webhook_failed: "if the webhook failed",
     variant_of: "variant of “{}”",
     sent: "Sent",
     opened: "Opened",

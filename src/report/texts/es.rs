@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "si no se devuelve",
     if_not_met: "si no se cumple la condición",
     if_call_failed: "si falla la llamada",
+    if_webhook_delivered: "si el webhook se entregó",
+    if_webhook_failed: "si el webhook falló",
     variant_of: "variante de «{}»",
     sent: "Enviados",
     opened: "Abiertos",

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "si non retourné",
     if_not_met: "si la condition n’est pas remplie",
     if_call_failed: "si l’appel a échoué",
+    if_webhook_delivered: "si le webhook a été remis",
+    if_webhook_failed: "si le webhook a échoué",
     variant_of: "variante de «\u{a0}{}\u{a0}»",
     sent: "Envoyés",
     opened: "Ouverts",

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "se non respinta",
     if_not_met: "se la condizione non è soddisfatta",
     if_call_failed: "se la chiamata fallisce",
+    if_webhook_delivered: "se il webhook è stato consegnato",
+    if_webhook_failed: "se il webhook non è riuscito",
     variant_of: "variante di «{}»",
     sent: "Inviate",
     opened: "Aperte",

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "indien niet teruggekomen",
     if_not_met: "indien niet aan de voorwaarde is voldaan",
     if_call_failed: "indien de aanroep mislukte",
+    if_webhook_delivered: "indien de webhook is afgeleverd",
+    if_webhook_failed: "indien de webhook mislukte",
     variant_of: "variant van “{}”",
     sent: "Verzonden",
     opened: "Geopend",

@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "jeśli nie zwrócono",
     if_not_met: "jeśli warunek nie był spełniony",
     if_call_failed: "jeśli wywołanie się nie powiodło",
+    if_webhook_delivered: "jeśli webhook został dostarczony",
+    if_webhook_failed: "jeśli webhook się nie powiódł",
     variant_of: "wariant „{}”",
     sent: "Wysłane",
     opened: "Otwarte",

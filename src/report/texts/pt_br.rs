@@ -26,6 +26,8 @@ pub(super) const TEXTS: Texts = Texts {
     if_not_returned: "se não devolvido",
     if_not_met: "se a condição não for atendida",
     if_call_failed: "se a chamada falhar",
+    if_webhook_delivered: "se o webhook for entregue",
+    if_webhook_failed: "se o webhook falhar",
     variant_of: "variante de “{}”",
     sent: "Enviados",
     opened: "Abertos",

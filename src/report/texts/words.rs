@@ -39,6 +39,8 @@ pub(in crate::report) struct Texts {
     pub(in crate::report) if_not_returned: &'static str,
     pub(in crate::report) if_not_met: &'static str,
     pub(in crate::report) if_call_failed: &'static str,
+    pub(in crate::report) if_webhook_delivered: &'static str,
+    pub(in crate::report) if_webhook_failed: &'static str,
     /// Of an activity that is another text of the mail of its parent.
     pub(in crate::report) variant_of: &'static str,
     pub(in crate::report) sent: &'static str,

@@ -103,6 +103,8 @@ fn when(words: &Words, mail: &Mail) -> String {
         "email_not_bounced" => text.if_not_returned.to_owned(),
         "condition_not_met" => text.if_not_met.to_owned(),
         "call_failed" => text.if_call_failed.to_owned(),
+        "webhook_delivered" => text.if_webhook_delivered.to_owned(),
+        "webhook_failed" => text.if_webhook_failed.to_owned(),
         other => other.to_owned(),
     });
     let parts = [
