@@ -4,24 +4,34 @@
 -- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails is
 -- tried again. Keys that all scenarios have seen are deleted.
 
-create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, obstacle text, relations integer)
-    returns text
+create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model,
+    obstacle text, relations integer, tables oid[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
         when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
         when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
+        when c.relkind not in ('r', 'p', 'v') then 'its model is of a relation whose rows are written elsewhere'
+        when c.relkind = 'v' then (
+            select format('its domain, or its model, reads %s, which is not among the tables that are watched', min(t.id::regclass::text))
+            from unnest(tables) as t (id)
+            where t.id not in (
+                select r.id from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watched_relations(w.relation) r
+                where w.model = (capture_obstacle.model).name)
+            having count(*) > 0)
         -- With more than one it may depend on rows of the same table, too.
         when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
+    from pg_class c where c.oid = (model).relation
 $$;
-comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, text, integer) is
-    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations: of query_dependencies() for its '
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text, integer, oid[])
+    is
+    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of query_dependencies() for its '
     'entering query';
 
 create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model) returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     return (
-        select marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations)
+        select marketing_automation_internal.capture_obstacle(scenario, model, d.obstacle, d.relations, d.tables)
         from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation,
             marketing_automation_internal.entering_query(scenario, model)) d);
 exception when others then
@@ -40,7 +50,7 @@ create function marketing_automation_internal.take_captured(
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     most constant integer := 100000;
-    watch marketing_automation_internal.watched_table;
+    watches integer[] := array(select w.id from marketing_automation_internal.watched_table w where w.model = take_captured.model.name order by w.id);
     its record;
     now_is text;
     before marketing_automation_internal.watched_scan;
@@ -48,12 +58,15 @@ declare
 begin
     is_watched := false;
     is_known := false;
-    select w.* into watch from marketing_automation_internal.watched_table w where w.model = take_captured.model.name;
-    if not found then
+    if watches = '{}' then
         return;
     end if;
-    select s.gap, s.state, d.tree, marketing_automation_internal.capture_obstacle(scenario, d.obstacle, d.relations) as obstacle into its
-    from marketing_automation_internal.watch_state(watch, model) s
+    select s.gap, s.state, d.tree, marketing_automation_internal.capture_obstacle(scenario, model, d.obstacle, d.relations, d.tables) as obstacle
+    into its
+    from (
+        select min(o.gap) as gap, string_agg(o.state, ';' order by w.id) as state
+        from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watch_state(w, take_captured.model) o
+        where w.id = any (watches)) s
     cross join marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
     if its.gap is null and its.obstacle is null and marketing_automation_internal.is_settled(scenario) then
         now_is := marketing_automation_internal.entering_state(scenario, model, its.tree);
@@ -63,16 +76,16 @@ begin
         return;
     end if;
     is_watched := true;
-    now_is := encode(sha256(convert_to(concat_ws(E'\n', now_is, watch.id, its.state), 'UTF8')), 'hex');
+    now_is := encode(sha256(convert_to(concat_ws(E'\n', now_is, watches, its.state), 'UTF8')), 'hex');
     select s.* into before from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
     if may_skip and before.digest = now_is and before.scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp() then
         -- In one statement: what is noted as seen is what its snapshot sees.
         select pg_current_snapshot() as snapshot, count(*) > 0 as is_any, bool_or(c.keys is null) as is_all,
             array(select distinct u.key from marketing_automation_internal.captured_keys k cross join unnest(k.keys) as u (key)
-                where k.watch_id = watch.id and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
+                where k.watch_id = any (watches) and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
         into taken
         from marketing_automation_internal.captured_keys c
-        where c.watch_id = watch.id and not pg_visible_in_snapshot(c.xid, before.seen);
+        where c.watch_id = any (watches) and not pg_visible_in_snapshot(c.xid, before.seen);
         if not taken.is_any then
             is_known := true;
             return;

@@ -163,14 +163,14 @@ language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
     model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
     source text := marketing_automation_internal.entering_query(scenario, model);
-    watch marketing_automation_internal.watched_table;
     obstacle text;
     unwatched text;
 begin
-    select w.* into watch from marketing_automation_internal.watched_table w where w.model = model.name;
-    if watch.id is not null then
-        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model),
-            (select s.gap from marketing_automation_internal.watch_state(watch, model) s));
+    if exists (select from marketing_automation_internal.watched_table w where w.model = model.name) then
+        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model), (
+            select min(s.gap) from marketing_automation_internal.watched_table w
+            cross join marketing_automation_internal.watch_state(w, marketing_automation_internal.usable_model(scenario)) s
+            where w.model = model.name));
         if unwatched is null then
             return;
         end if;
@@ -184,7 +184,7 @@ begin
         format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
             coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
         format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written%s.',
-            model.relation, scenario.domain, case when watch.id is null and marketing_automation_internal.capture_obstacle(scenario, model) is null
+            model.relation, scenario.domain, case when marketing_automation_internal.capture_obstacle(scenario, model) is null
                 then format('; or watch(%L)', model.name) end)
     from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
     join pg_class c on c.oid = t.id

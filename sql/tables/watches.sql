@@ -4,6 +4,7 @@ create table marketing_automation_internal.watched_table (
     id integer generated always as identity primary key,
     model text not null,
     relation regclass not null,
+    model_relation regclass not null,
     key text not null,
     key_column text not null,
     constraint watched_table_once unique (model, relation)
@@ -11,8 +12,10 @@ create table marketing_automation_internal.watched_table (
 comment on table marketing_automation_internal.watched_table is
     'API: private. Tables whose written rows are noted for a model, see watch(). Their triggers have the id and key_column as arguments';
 comment on column marketing_automation_internal.watched_table.relation is 'The table, with its partitions and what inherits from it; follows renames';
+comment on column marketing_automation_internal.watched_table.model_relation is
+    'What the model was of when this was written: the table itself, or a view that reads it';
 comment on column marketing_automation_internal.watched_table.key is 'The key of the model when this was written: if it is another one, others are to be noted';
-comment on column marketing_automation_internal.watched_table.key_column is 'The column that is the key of the model';
+comment on column marketing_automation_internal.watched_table.key_column is 'The column that is the key of the model, or of the row of the view';
 
 -- Written by whoever writes a watched table: without an index, and in rows so short that nothing is stored out of line. Heap, as a trigger in
 -- C appends to it.

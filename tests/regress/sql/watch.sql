@@ -165,6 +165,53 @@ select marketing_automation.unwatch('wat_orders');
 select marketing_automation.unregister_model('wat_orders');
 select marketing_automation.unwatch('wat_orders');
 
+-- A view: the tables that it reads, each with the column that is the key of its row.
+create table wat.account (id integer primary key, mail text);
+create table wat.booking (id integer primary key, account integer, amount integer);
+create view wat.customer as
+    select a.id, a.mail, (select sum(b.amount) from wat.booking b where b.account = a.id) as amount from wat.account a;
+select marketing_automation.register_model('wat_customer', 'wat.customer', key => 'self.id') \gset
+select wat.create('wat_good', 'self.amount > 100', 'wat_customer'), wat.create('wat_few', 'self.amount is null', 'wat_customer'),
+    wat.create('wat_elsewhere', 'not exists (select from wat.person p where p.id = self.id)', 'wat_customer') \gset
+insert into wat.account select i, 'a' || i || '@wat.example' from generate_series(1, 5) i;
+insert into wat.booking select i, i, 10 from generate_series(1, 4) i;
+select marketing_automation.watch('wat_customer');
+select marketing_automation.watch('wat_customer', tables => '{"wat.account": "id", "booking": "account"}');
+select marketing_automation.watch('wat_customer', tables => '{"wat.account": "id", "wat.booking": "acount"}');
+select marketing_automation.watch('wat_customer', tables => '{"wat.account": "id", "wat.booking": 1}');
+select marketing_automation.watch('wat_customer', tables => '["wat.account"]');
+select marketing_automation.watch('wat_customer', tables => '{"wat.account": "id", "wat.customer": "id"}');
+select marketing_automation.watch('wat_person', tables => '{"wat.person": "id"}');
+select * from marketing_automation.watch('wat_customer', tables => '{"wat.account": "id"}');
+select * from marketing_automation.watch('wat_customer', tables => '{"wat.account": "id", "wat.booking": "account"}');
+select wat.look('wat_good'), wat.look('wat_good'), wat.look('wat_few'), wat.look('wat_few');
+-- What is inserted, changed from one row to another, and deleted.
+insert into wat.booking values (10, 1, 200);
+select wat.look('wat_good'), wat.look('wat_few');
+insert into wat.booking values (11, 2, 500);
+update wat.booking set account = 3 where id = 11;
+select wat.look('wat_good'), wat.look('wat_few');
+update wat.booking set account = 3 where id = 4;
+delete from wat.booking where id = 2;
+select wat.look('wat_good'), wat.look('wat_few');
+insert into wat.account values (6, 'a6@wat.example');
+select wat.look('wat_good'), wat.look('wat_few');
+set session_replication_role = replica;
+delete from wat.booking where account = 1;
+reset session_replication_role;
+select wat.look('wat_few'), wat.look('wat_elsewhere');
+create or replace view wat.customer as
+    select a.id, a.mail, (select sum(b.amount) * 100 from wat.booking b where b.account = a.id) as amount from wat.account a;
+select wat.look('wat_good'), wat.look('wat_good');
+-- Called again it mends what is missing.
+alter table wat.booking disable trigger all;
+select regexp_replace(message, '\d+_', 'ID_') as message, status from marketing_automation.health() where name = 'watch' and message ~ 'wat_customer';
+select * from marketing_automation.watch('wat_customer') where scenario = 'wat_good';
+select status from marketing_automation.health() where name = 'watch';
+select w.relation, w.key_column from marketing_automation_internal.watched_table w where w.model = 'wat_customer' order by 1;
+select marketing_automation.unwatch('wat_customer');
+select count(*) from pg_trigger t where t.tgrelid in ('wat.account'::regclass, 'wat.booking'::regclass) and not t.tgisinternal;
+
 -- What cannot be watched.
 select marketing_automation.watch('wat_persn');
 select marketing_automation.watch(null);
