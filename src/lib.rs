@@ -21,7 +21,7 @@
 //! | tokens and URLs | `sql/tables/tracking.sql`, `sql/functions/tracking_keys.sql`, `src/tracking` |
 //! | opens, clicks, unsubscribes over HTTP | `src/proxy`, `sql/functions/record_events.sql`, `unsubscribe.sql`, `pages.sql` |
 //! | apply them, with consent; tell robots from people | `sql/tables/events.sql`, `sql/functions/apply.sql`, `consent.sql`, `robots.sql` |
-//! | what comes back by mail | `sql/functions/bounces.sql`, `src/mail/bounce.rs` |
+//! | what comes back by mail, and what providers tell of it | `sql/functions/bounces.sql`, `src/mail/bounce.rs`, `src/mail/provider.rs` |
 //! | counts for reports, kept by the statements that change the history | `sql/tables/counters.sql`, `sql/functions/counters.sql` |
 //! | a report as a page | `sql/functions/report_html.sql`, `src/report` |
 //! | pg_cron, trying mails out, reports, rights | `sql/functions/schedule.sql`, `preview.sql`, `report.sql`, `report_periods.sql`, `explain.sql`, `simulate.sql`, `access.sql` |

@@ -53,13 +53,17 @@ impl Provider {
 }
 
 /// Why a request is not believed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Distrust {
     #[error("it has no signature")]
     Unsigned,
     #[error("its signature is not made with the key of the file")]
     Signature,
+    #[error(
+        "its signature is not made with a key of the file, and it says that this is its certificate: {0}"
+    )]
+    Certificate(String),
     #[error("its signature is too old, or from the future")]
     Time,
     #[error("its signature was used for another request before")]
@@ -73,7 +77,7 @@ pub enum Distrust {
 }
 
 /// Why nothing is made of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Refused {
     #[error(transparent)]

@@ -28,6 +28,12 @@ pub async fn check(options: &Options) -> Report {
             ));
         }
     }
+    if settings.providers.lacks_certificate() {
+        report.lines.push(
+            "warning without --ses-certificate nothing that Amazon SES tells is believed; the log says which certificate a message names"
+                .into(),
+        );
+    }
     let Some(database) = report.note("connection string", Database::parse(&settings.database))
     else {
         return report;

@@ -98,7 +98,7 @@ pub struct Options {
     pub bounce_token_file: Option<PathBuf>,
 
     /// Topics of Amazon SNS, by their ARNs with commas between them, through which Amazon SES tells of bounces and complaints by
-    /// POST /bounce/ses; needs --ses-certificate
+    /// POST /bounce/ses
     #[arg(
         long,
         env = "MARKETING_TRACKING_SES_TOPICS",
@@ -107,7 +107,8 @@ pub struct Options {
     )]
     pub ses_topics: Option<Vec<String>>,
 
-    /// Certificates in PEM with whose keys SNS signs: what a SigningCertURL of theirs leads to
+    /// Certificates in PEM with whose keys SNS signs; without it nothing is believed, and the log says where the one is that a message
+    /// names
     #[arg(long, env = "MARKETING_TRACKING_SES_CERTIFICATE", value_name = "FILE")]
     pub ses_certificate: Option<PathBuf>,
 

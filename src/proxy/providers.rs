@@ -31,7 +31,7 @@ pub enum ProviderError {
     Key { path: String, problem: &'static str },
     #[error(transparent)]
     Credential(#[from] Malformed),
-    #[error("--ses-topics and --ses-certificate belong together")]
+    #[error("--ses-certificate needs --ses-topics")]
     HalfSes,
     #[error("--ses-topics, --ses-certificate: {0}")]
     Ses(&'static str),
@@ -88,13 +88,14 @@ impl Providers {
             path.map(|path| Ok(Credential::parse(&read(path)?, path)?))
                 .transpose()
         };
-        let ses = match (files.ses_topics.as_slice(), &files.ses_certificate) {
+        let pem = files.ses_certificate.as_deref().map(read).transpose()?;
+        let ses = match (files.ses_topics.as_slice(), &pem) {
             ([], None) => None,
-            ([_, ..], Some(path)) => Some(
-                Topics::new(&files.ses_topics, read(path)?.as_bytes())
-                    .map_err(ProviderError::Ses)?,
-            ),
-            _ => return Err(ProviderError::HalfSes),
+            ([], Some(_)) => return Err(ProviderError::HalfSes),
+            (topics, pem) => {
+                let topics = Topics::new(topics, pem.as_ref().map(String::as_bytes));
+                Some(topics.map_err(ProviderError::Ses)?)
+            }
         };
         Ok(Self {
             ses,
@@ -116,6 +117,12 @@ impl Providers {
             Provider::Postmark => self.postmark.is_some(),
             Provider::Brevo => self.brevo.is_some(),
         }
+    }
+
+    /// Whether topics are given without the certificate by which they are believed.
+    #[must_use]
+    pub fn lacks_certificate(&self) -> bool {
+        self.ses.as_ref().is_some_and(|topics| !topics.can_verify())
     }
 
     /// Whether any may.
@@ -182,13 +189,13 @@ impl Providers {
                 .map_err(Refused::from),
         };
         if let Err(refused) = &message {
-            self.warn(provider, *refused, now);
+            self.warn(provider, refused, now);
         }
         message
     }
 
     /// Says why, now and then: who has set up a wrong key has to learn it.
-    fn warn(&self, provider: Provider, refused: Refused, now: u64) {
+    fn warn(&self, provider: Provider, refused: &Refused, now: u64) {
         let last = self.warned.load(Ordering::Relaxed);
         let is_due = now.saturating_sub(last) >= WARN_SECONDS
             && self

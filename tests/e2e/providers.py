@@ -93,7 +93,7 @@ class Ses(Provider):
         digest = {"1": "-sha1", "2": "-sha256"}[version]
         envelope["Signature"] = base64.b64encode(_openssl("dgst", digest, "-sign", key or self.key, given=text.encode())).decode()
         # Nobody looks there.
-        envelope["SigningCertURL"] = "https://127.0.0.1:1/SimpleNotificationService.pem"
+        envelope["SigningCertURL"] = "https://127.0.0.1:1/SimpleNotificationService-0a1b2c.pem"
         return json.dumps(envelope)
 
     def send(self, proxy, text, **members):

@@ -22,13 +22,21 @@ HOST = "mail.example.org"
 READER, NETWORK = "127.0.7.1", "127.0.7.0/24"
 FORGED = {"X-Forwarded-For": "198.51.100.77", "Forwarded": "for=198.51.100.77", "X-Real-Ip": "198.51.100.77"}
 BROWSER = {"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"}
+BREVO = "0123456789abcdef0123456789abcdef"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 
 def example(language, changes):
-    """The manual's example in a language, with some passages changed, each of which it must have."""
-    manual = (ROOT / "docs/proxy.md").read_text()
-    text = re.search(rf"^```{language}\n(.*?)^```", manual, re.M | re.S)[1]
+    """The manual's example in a language, a web server's with what providers need, and with some passages changed, each of which it must have."""
+
+    def block(page):
+        return re.search(rf"^```{language}\n(.*?)^```", (ROOT / "docs" / page).read_text(), re.M | re.S)[1]
+
+    text = block("proxy.md")
+    end = {"nginx": "    location / {", "caddy": "    respond 404"}.get(language)
+    if end:
+        assert text.count(end) == 1
+        text = text.replace(end, block("providers.md") + end)
     for old, new in changes.items():
         assert old in text, f"the example for {language} has no {old!r}"
         text = text.replace(old, new)
@@ -77,7 +85,9 @@ class Web(WebProgram):
         super().__init__(kind.__name__, None)
         self.port = free_port()
         self._certificate = self_signed(self.directory, f"DNS:{HOST}")
-        self.proxy = Proxy(shop.tracking_url(), listen=f"unix:{self.directory}/http.sock").start(wait=False)
+        (self.directory / "brevo").write_text(BREVO)
+        options = ("--brevo-credential-file", self.directory / "brevo")
+        self.proxy = Proxy(shop.tracking_url(), listen=f"unix:{self.directory}/http.sock", arguments=options).start(wait=False)
         self.spawn(*kind(self.directory, self.port), wait=False)
         wait_until(lambda: self.answers("/o/x") == 404, what=f"{self.name} and the proxy")
 
@@ -142,6 +152,11 @@ def test_a_web_server_before_the_proxy(shop, web, mail):
     for inside in ("/metrics", "/healthz", "/readyz", "/bounce", "/", "/c/../metrics", "/c/%2e%2e/metrics", "//metrics"):
         assert web.answers(inside) == 404, inside
     assert web.ask("POST", "/bounce", "mail")[0].status == 404
+    assert web.ask("POST", "/bounce/sendgrid", "[]")[0].status == 404
+    # As large as they come.
+    answer, text = web.ask("POST", "/bounce/brevo", "[" + " " * 800_000 + "]", {"Authorization": f"Bearer {BREVO}"})
+    assert answer.status == 200 and text == '{"events":0,"recorded":0}\n'
+    assert web.ask("POST", "/bounce/brevo", "[]")[0].status == 401
     for url in (click, opened, leave):
         token = url.rpartition("/")[2]
         assert not [file for file in web.directory.rglob("*") if file.is_file() and token in file.read_text(errors="replace")]

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::event::{Event, Outcome, Reply};
 use super::json::{self, Unreadable};
-use super::{Distrust, Refused};
+use super::{Distrust, Provider, Refused};
 
 /// Mailgun tries again for 8 hours, with the signature of the first time.
 const OLDEST_SECONDS: u64 = 9 * 3600;
@@ -63,7 +63,7 @@ impl Key {
     /// Reads the body of a request. `now`: seconds since 1970; `used`: the signatures before.
     ///
     /// # Errors
-    /// It is not Mailgun's, too old, used for another body, or broken.
+    /// It is not Mailgun's, too old, used for another event, or broken.
     pub fn read(
         &self,
         body: &[u8],
@@ -90,39 +90,40 @@ impl Key {
             return Err(Distrust::Time.into());
         }
         let given: Digested = given.try_into().map_err(|_| Distrust::Signature)?;
-        if !used.admit(given, Sha256::digest(body).into(), now) {
+        let body = json::event(body)?;
+        let event = read_event(body.get("event-data").unwrap_or(&Value::Null));
+        let effect = event.mail(Provider::Mailgun).unwrap_or_default();
+        if !used.admit(given, Sha256::digest(effect).into(), now) {
             return Err(Distrust::Reused.into());
         }
-        let event = json::event(body)?;
-        Ok(vec![read_event(
-            event.get("event-data").unwrap_or(&Value::Null),
-        )])
+        Ok(vec![event])
     }
 }
 
-/// Signatures that were good, and for which bodies: whoever has seen one cannot have another event believed by it.
+/// Signatures that were good, and for which events: whoever has seen one cannot have another event believed by it.
 ///
-/// The same body again is Mailgun's next attempt, and counts once as every event does.
+/// The same event again is Mailgun's next attempt, however it is written, and counts once as every event does.
 #[derive(Debug, Default)]
 pub struct UsedSignatures {
-    bodies: HashMap<Digested, Digested>,
+    /// What follows from an event, by its signature.
+    effects: HashMap<Digested, Digested>,
     order: VecDeque<(u64, Digested)>,
 }
 
 impl UsedSignatures {
-    fn admit(&mut self, signature: Digested, body: Digested, now: u64) -> bool {
+    fn admit(&mut self, signature: Digested, effect: Digested, now: u64) -> bool {
         while let Some((at, oldest)) = self.order.front() {
             let is_over = now.saturating_sub(*at) > OLDEST_SECONDS + NEWEST_SECONDS;
             if !is_over && self.order.len() < MAX_REMEMBERED {
                 break;
             }
-            self.bodies.remove(oldest);
+            self.effects.remove(oldest);
             self.order.pop_front();
         }
-        if let Some(known) = self.bodies.get(&signature) {
-            return *known == body;
+        if let Some(known) = self.effects.get(&signature) {
+            return *known == effect;
         }
-        self.bodies.insert(signature, body);
+        self.effects.insert(signature, effect);
         self.order.push_back((now, signature));
         true
     }
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_good_for_one_body() {
+    fn a_signature_is_good_for_one_event() {
         let key = Key::parse(KEY).unwrap();
         let mut used = UsedSignatures::default();
         let mut read = |event: &str, now| {
@@ -391,9 +392,13 @@ mod tests {
             key.read(body.as_bytes(), now, &mut used).map(|_| ())
         };
         assert_eq!(read(r#"{"event": "opened"}"#, NOW), Ok(()));
-        let other = r#"{"event": "complained"}"#;
+        let other = format!(
+            r#"{{"event": "complained", "message": {{"headers": {{"message-id": "{OWN}@x"}}}}}}"#
+        );
+        let other = other.as_str();
         assert_eq!(read(other, NOW + 1), Err(Distrust::Reused.into()));
         assert_eq!(read(r#"{"event": "opened"}"#, NOW + 3600), Ok(()));
+        assert_eq!(read(r#"{"id": "x",   "event": "opened"}"#, NOW), Ok(()));
         assert_eq!(
             read(other, NOW + OLDEST_SECONDS),
             Err(Distrust::Reused.into())
@@ -411,11 +416,11 @@ mod tests {
         for number in 0..MAX_REMEMBERED + 10 {
             assert!(used.admit(signature(number), [1; 32], NOW));
         }
-        assert_eq!(used.bodies.len(), MAX_REMEMBERED);
+        assert_eq!(used.effects.len(), MAX_REMEMBERED);
         assert_eq!(used.order.len(), MAX_REMEMBERED);
         assert!(!used.admit(signature(MAX_REMEMBERED), [2; 32], NOW));
         assert!(used.admit([9; 32], [2; 32], NOW + 10 * 3600));
-        assert_eq!(used.bodies.len(), 1);
+        assert_eq!(used.effects.len(), 1);
     }
 
     #[test]

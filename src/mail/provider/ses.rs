@@ -53,30 +53,33 @@ struct Envelope {
     token: Option<String>,
     #[serde(rename = "SubscribeURL")]
     subscribe_url: Option<String>,
+    #[serde(rename = "SigningCertURL")]
+    signing_cert_url: Option<String>,
 }
 
 impl Topics {
-    /// Reads the certificates of a PEM file, and the ARNs of topics.
+    /// Reads the ARNs of topics, and the certificates of a PEM file; without one nothing is believed, and what is wrong with a message
+    /// says which certificate it names.
     ///
     /// # Errors
     /// Says what is wrong with them.
-    pub fn new(arns: &[String], pem: &[u8]) -> Result<Self, &'static str> {
+    pub fn new(arns: &[String], pem: Option<&[u8]>) -> Result<Self, &'static str> {
         if arns.is_empty() || arns.iter().any(|arn| region(arn).is_none()) {
             return Err(
                 "topics are named by their ARNs, such as arn:aws:sns:eu-west-1:123456789012:bounces",
             );
         }
-        let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
-            .collect::<Result<_, _>>()
-            .map_err(|_| "the certificate is no PEM file")?;
-        let usable = |certificate| EndEntityCert::try_from(certificate).is_ok();
-        if certificates.is_empty() || !certificates.iter().all(usable) {
-            return Err("the certificate is none that SNS signs with");
-        }
+        let certificates = pem.map(certificates).transpose()?.unwrap_or_default();
         Ok(Topics {
             arns: arns.to_vec(),
             certificates,
         })
+    }
+
+    /// Whether there is a certificate.
+    #[must_use]
+    pub fn can_verify(&self) -> bool {
+        !self.certificates.is_empty()
     }
 
     /// Reads the body of a request.
@@ -120,14 +123,39 @@ impl Topics {
                     .is_ok()
             })
         });
-        match is_good {
-            true => Ok(()),
-            false => Err(Distrust::Signature),
+        match (is_good, envelope.certificate()) {
+            (true, _) => Ok(()),
+            (false, Some(url)) => Err(Distrust::Certificate(url)),
+            (false, None) => Err(Distrust::Signature),
         }
     }
 }
 
+fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, &'static str> {
+    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<_, _>>()
+        .map_err(|_| "the certificate is no PEM file")?;
+    let usable = |certificate| EndEntityCert::try_from(certificate).is_ok();
+    match !certificates.is_empty() && certificates.iter().all(usable) {
+        true => Ok(certificates),
+        false => Err("the certificate is none that SNS signs with"),
+    }
+}
+
 impl Envelope {
+    /// Where its certificate is, for a person to look at: made here, so that it leads to SNS whoever says it.
+    fn certificate(&self) -> Option<String> {
+        let url = self.signing_cert_url.as_deref()?;
+        let name = url.rsplit('/').next()?;
+        let id = name
+            .strip_prefix("SimpleNotificationService-")?
+            .strip_suffix(".pem")?;
+        let is_id =
+            (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        let host = host(&self.topic_arn).filter(|_| is_id)?;
+        Some(format!("https://{host}/{name}"))
+    }
+
     /// The members that are signed, as SNS orders them.
     fn signed(&self) -> Option<String> {
         let mut members = vec![("Message", &self.message), ("MessageId", &self.message_id)];
@@ -177,23 +205,26 @@ fn region(arn: &str) -> Option<&str> {
     (is_word(region, "-") && is_word(account, "") && is_word(name, "-_.")).then_some(region)
 }
 
+/// The host of SNS that has a topic.
+fn host(topic: &str) -> Option<String> {
+    let domain = match topic.starts_with("arn:aws-cn:") {
+        true => "amazonaws.com.cn",
+        false => "amazonaws.com",
+    };
+    region(topic).map(|region| format!("sns.{region}.{domain}"))
+}
+
 /// The URL that confirms, made of what was verified: it leads to SNS and nowhere else.
 fn confirmation(envelope: &Envelope) -> Result<Message, Refused> {
     let topic = &envelope.topic_arn;
     let token = envelope.token.as_deref().unwrap_or_default();
     let is_token =
         (1..=1024).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let region = region(topic).filter(|_| is_token);
-    let region = region.ok_or(Unreadable::Broken)?;
-    let domain = match topic.starts_with("arn:aws-cn:") {
-        true => "amazonaws.com.cn",
-        false => "amazonaws.com",
-    };
+    let host = host(topic).filter(|_| is_token);
+    let host = host.ok_or(Unreadable::Broken)?;
     Ok(Message::Confirm {
         topic: topic.clone(),
-        url: format!(
-            "https://sns.{region}.{domain}/?Action=ConfirmSubscription&TopicArn={topic}&Token={token}"
-        ),
+        url: format!("https://{host}/?Action=ConfirmSubscription&TopicArn={topic}&Token={token}"),
     })
 }
 

@@ -129,7 +129,10 @@ fn providers_are_known_by_files() {
     assert!(!nobody.providers.any());
     let topic = "arn:aws:sns:eu-west-1:123456789012:bounces";
     for (arguments, expected) in [
-        (["--ses-topics", topic, "--threads", "1"], "belong together"),
+        (
+            ["--ses-certificate", path(&secret), "--threads", "1"],
+            "needs --ses-topics",
+        ),
         (
             ["--ses-topics", topic, "--ses-certificate", path(&secret)],
             "the certificate is none that SNS signs with",

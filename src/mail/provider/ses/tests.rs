@@ -12,7 +12,7 @@ const NOTIFICATION: &str = include_str!("samples/notification.json");
 const WITH_SUBJECT: &str = include_str!("samples/notification_with_subject.json");
 
 fn topics() -> Topics {
-    Topics::new(&[TOPIC.to_owned()], CERTIFICATE).unwrap()
+    Topics::new(&[TOPIC.to_owned()], Some(CERTIFICATE)).unwrap()
 }
 
 fn read(body: &str) -> Result<Message, Refused> {
@@ -90,7 +90,29 @@ fn nothing_else_is_believed() {
         ),
         ("[]".to_owned(), Distrust::Unsigned),
     ] {
-        assert_eq!(read(&body), Err(distrust.into()), "{body}");
+        let said = match read(&body) {
+            Err(Refused::Distrust(Distrust::Certificate(url))) => {
+                // Which one, for who has to fetch the next.
+                let host = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-";
+                assert!(url.starts_with(host), "{url}");
+                Err(Distrust::Signature.into())
+            }
+            said => said,
+        };
+        assert_eq!(said, Err(distrust.into()), "{body}");
+    }
+    let elsewhere = changed("jane@", "john@");
+    for url in [
+        "https://sns.evil.example/x.pem",
+        "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-a\\nb.pem",
+        "",
+    ] {
+        let at = elsewhere
+            .find("https://sns.eu-west-1.amazonaws.com/Simple")
+            .unwrap();
+        let end = at + elsewhere[at..].find('"').unwrap();
+        let body = format!("{}{url}{}", &elsewhere[..at], &elsewhere[end..]);
+        assert_eq!(read(&body), Err(Distrust::Signature.into()), "{url}");
     }
     for broken in ["", "{", "x"] {
         assert_eq!(read(broken), Err(Unreadable::Broken.into()), "{broken}");
@@ -122,8 +144,17 @@ fn a_topic_asks_before_it_posts() {
 }
 
 #[test]
+fn without_a_certificate_nothing_is_believed_and_the_one_that_is_needed_is_named() {
+    let topics = Topics::new(&[TOPIC.to_owned()], None).unwrap();
+    assert!(!topics.can_verify());
+    let refused = topics.read(NOTIFICATION.as_bytes()).unwrap_err();
+    let url = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-f3ecfb7224c7233fe7bb5f59f96de52f.pem";
+    assert_eq!(refused, Distrust::Certificate(url.to_owned()).into());
+}
+
+#[test]
 fn topics_and_certificates_are_checked() {
-    let arns = |arn: &str| Topics::new(&[arn.to_owned()], CERTIFICATE).map(|_| ());
+    let arns = |arn: &str| Topics::new(&[arn.to_owned()], Some(CERTIFICATE)).map(|_| ());
     assert_eq!(
         arns("arn:aws-cn:sns:cn-north-1:123456789012:x.fifo"),
         Ok(())
@@ -139,7 +170,7 @@ fn topics_and_certificates_are_checked() {
     ] {
         assert!(arns(arn).is_err(), "{arn}");
     }
-    let certificate = |pem: &[u8]| Topics::new(&[TOPIC.to_owned()], pem).map(|_| ());
+    let certificate = |pem: &[u8]| Topics::new(&[TOPIC.to_owned()], Some(pem)).map(|_| ());
     for pem in [
         &b""[..],
         b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
@@ -147,7 +178,7 @@ fn topics_and_certificates_are_checked() {
     ] {
         assert!(certificate(pem).is_err());
     }
-    assert!(Topics::new(&[], CERTIFICATE).is_err());
+    assert!(Topics::new(&[], Some(CERTIFICATE)).is_err());
     // The next one beside it.
     assert_eq!(certificate(&[CERTIFICATE, CERTIFICATE].concat()), Ok(()));
 }
