@@ -259,6 +259,16 @@ def test_a_mail_has_no_header_for_anybody_unless_it_is_asked_for(shop, sink, clu
         assert staged.message["X-SMTPAPI"] is None
 
 
+def test_what_an_author_writes_into_such_a_header_stays(shop, sink, cluster):
+    with cluster.having(marketing_automation__provider_headers="postmark,brevo"):
+        shop.customers("Ada")
+        shop.scenario(headers=json.dumps({"x-mailin-custom": "mine"}))
+        shop.tick()
+        [mail] = sink.wait_for(1)
+        assert mail.message.get_all("X-Mailin-custom") == ["mine"]
+        assert mail.message["X-PM-Metadata-message-id"] == mail.message["Message-ID"].strip("<>").split("@")[0]
+
+
 def test_check_looks_at_the_keys(shop, tmp_path):
     shop.query(f"select marketing_automation.grant_access('{shop.tracking}', 'bounces')")
     brevo, mailgun = Brevo(tmp_path), Mailgun(tmp_path)
