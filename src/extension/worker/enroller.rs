@@ -40,16 +40,21 @@ pub(super) struct Enroller {
 impl Enroller {
     /// Works if rows were written and it is time. Gives how long to sleep at most before the next call; None: until woken.
     pub(super) fn run(&mut self) -> Option<Duration> {
-        let began = Instant::now();
-        self.unfinished |= registry::take_written();
-        if !self.unfinished || !settings::enroll_on_commit() {
+        if !settings::enroll_on_commit() {
             return None;
         }
+        let began = Instant::now();
+        // While it rests, what was written stays announced: who commits meanwhile wakes nobody.
         let rest = self
             .rests_until
-            .and_then(|until| until.checked_duration_since(began));
-        if let Some(rest) = rest.filter(|rest| !rest.is_zero()) {
-            return Some(rest);
+            .and_then(|until| until.checked_duration_since(began))
+            .filter(|rest| !rest.is_zero());
+        if rest.is_some() {
+            return rest;
+        }
+        self.unfinished |= registry::take_written();
+        if !self.unfinished {
+            return None;
         }
         let outcome = self.work(began);
         let ended = Instant::now();
@@ -72,7 +77,8 @@ impl Enroller {
                 .map(|error| addresses_in_text::without(&error)),
         );
         self.rests_until = Some(ended + pause);
-        self.unfinished.then_some(pause)
+        // Also when nothing is left: what is written meanwhile is announced to nobody.
+        Some(pause)
     }
 
     fn work(&mut self, began: Instant) -> Result<Done, String> {
