@@ -69,6 +69,9 @@ begin
         end if;
         outcome := 'entered';
     exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
         -- enroll_all() meets it again, and tells it.
         outcome := 'left';
         entered := 0;
