@@ -83,7 +83,7 @@ comment on function marketing_automation_internal.drop_watch(marketing_automatio
 create function marketing_automation_internal.tables_to_watch(model marketing_automation.model) returns text
 language sql volatile set search_path = pg_catalog, pg_temp as $$
     -- Of a partitioned table, itself.
-    select jsonb_object_agg(t.id::regclass, 'COLUMN')::text
+    select coalesce(jsonb_object_agg(t.id::regclass, 'COLUMN')::text, '{"shop.customer": "id"}')
     from marketing_automation_internal.query_dependencies(model.owner_id, model.relation,
         format(E'select (%s\n) from %s as self', model.key, model.relation)) d
     cross join unnest(d.tables) as t (id)
@@ -237,6 +237,10 @@ declare
 begin
     perform marketing_automation_internal.reach_definitions();
     chosen := marketing_automation_internal.model_to_watch(caller, model);
+    if not exists (select from pg_class c where c.oid = chosen.relation) then
+        raise exception 'the table of model "%" is gone', model
+            using errcode = 'undefined_table', hint = format('select marketing_automation.unregister_model(%L);', model);
+    end if;
     for its in select w.* from marketing_automation_internal.watched_by(chosen, tables) w order by w.watched loop
         perform marketing_automation_internal.watch_table(caller, chosen, its.watched, its.its_column);
         watched := watched || its.watched::oid;

@@ -266,6 +266,7 @@ select marketing_automation.unwatch('wat_person');
 select wat.look(), wat.look();
 select count(*) from pg_trigger t where t.tgrelid = 'wat.person'::regclass and not t.tgisinternal;
 drop table wat.theirs;
+select * from marketing_automation.watch('wat_theirs');
 select message, hint from marketing_automation.health() where name = 'watch';
 select marketing_automation.unwatch('wat_theirs'), marketing_automation.unwatch('wat_sale');
 select message, hint from marketing_automation.health() where name = 'watch';
