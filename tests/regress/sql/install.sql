@@ -38,8 +38,10 @@ drop role regress_all;
 select p.oid::regprocedure
 from pg_proc p
 where p.pronamespace in ('marketing_automation'::regnamespace, 'marketing_automation_internal'::regnamespace)
-  and p.prosqlbody is null and p.proname not in ('new_record_uuid', 'is_time_zone', 'assumed_now', 'address_hash', 'address_domain') and p.prosrc <> 'call_with_caller' -- in C, run no SQL
-  and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false);
+  and p.prosqlbody is null and p.proname not in ('new_record_uuid', 'is_time_zone', 'assumed_now', 'address_hash', 'address_domain', 'capture_keys')
+  and p.prosrc <> 'call_with_caller' -- in C, run no SQL
+  and not coalesce(p.proconfig @> array['search_path=pg_catalog, pg_temp'], false)
+order by p.oid::regprocedure::text;
 
 -- What works on batches of the hot tables is planned anew each time: a plan made while they were empty is quadratic later.
 select p.proname from pg_proc p
