@@ -14,7 +14,7 @@ from e2e.shop import TABLES, Shop, sending_to
 from harness import Clock, Cluster, wait_until
 
 HOUR = 3600
-CROWD = 600
+CROWD = 300
 
 
 @pytest.fixture

