@@ -116,10 +116,11 @@ comment on table marketing_automation.smtp_server is
     'API: public. SMTP servers that take our mail; without an enabled row, the settings smtp_url and the rest describe one. For '
     'superusers: the server''s files are read. Takes effect at a reload, or within a minute';
 comment on column marketing_automation.smtp_server.url is
-    'As marketing_automation.smtp_url: smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem], smtps://… or '
-    'file:///directory';
+    'As marketing_automation.smtp_url: smtp://[user@]host[:port][?tls=required|opportunistic|none][&auth=xoauth2|oauthbearer][&ca=/file.pem], '
+    'smtps://… or file:///directory';
 comment on column marketing_automation.smtp_server.password_file is
-    'File whose first line is the password of the user in url; readable by the server''s operating system user only';
+    'File whose first line is the password of the user in url, or, with auth=, an access token; readable by the server''s operating '
+    'system user only';
 comment on column marketing_automation.smtp_server.sender_domain is
     'Domain of the From addresses that it is for, which then prefer it; null: any';
 comment on column marketing_automation.smtp_server.priority is

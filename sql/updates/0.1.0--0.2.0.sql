@@ -1167,3 +1167,11 @@ comment on column marketing_automation_internal.watched_scan.seen is 'What was c
 comment on column marketing_automation_internal.watched_scan.digest is
     'A digest of all that decides who enters but the rows: once it is another one, all are read';
 comment on column marketing_automation_internal.watched_scan.scanned_at is 'When all rows were read last';
+
+-- Access tokens.
+comment on column marketing_automation.smtp_server.url is
+    'As marketing_automation.smtp_url: smtp://[user@]host[:port][?tls=required|opportunistic|none][&auth=xoauth2|oauthbearer][&ca=/file.pem], '
+    'smtps://… or file:///directory';
+comment on column marketing_automation.smtp_server.password_file is
+    'File whose first line is the password of the user in url, or, with auth=, an access token; readable by the server''s operating '
+    'system user only';

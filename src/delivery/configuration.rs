@@ -16,6 +16,7 @@ use crate::mail::bounce::Rules;
 use crate::mail::dkim::is_aligned;
 use crate::mail::message::{self, TokenMailbox};
 use crate::mail::provider::Echo;
+use crate::smtp::TransportConfig;
 use crate::tracking::url::BaseUrl;
 use crate::webhook::signature::Key;
 
@@ -72,11 +73,24 @@ fn unconfigured(reason: impl Into<String>) -> Missing {
     }
 }
 
-/// Reads the first line of a password file.
-fn read_password(path: &str) -> Result<Secret, String> {
-    Secret::read(path)
-        .map(|text| text.first_line())
-        .map_err(|error| format!("cannot read the password file: {error}"))
+/// Gives a server its secret: the first line of the password file, or the file itself where the URL's user has an access token.
+fn with_secret(definition: Definition, file: Option<&str>) -> Result<Definition, String> {
+    let Some(path) = file else {
+        return Ok(definition);
+    };
+    // What is wrong with the URL is said where it is used.
+    if TransportConfig::parse(&definition.url).is_ok_and(|url| url.wants_token()) {
+        return Ok(Definition {
+            token_file: Some(path.into()),
+            ..definition
+        });
+    }
+    let text =
+        Secret::read(path).map_err(|error| format!("cannot read the password file: {error}"))?;
+    Ok(Definition {
+        password: Some(text.first_line()),
+        ..definition
+    })
 }
 
 /// The server that the settings describe.
@@ -85,26 +99,21 @@ fn server_of_settings(settings: &Settings) -> Result<Definition, Missing> {
         .smtp_url
         .clone()
         .ok_or_else(|| unconfigured("marketing_automation.smtp_url is not set"))?;
-    let password = settings
-        .smtp_password_file
-        .as_deref()
-        .map(read_password)
-        .transpose()
-        .map_err(|error| {
-            unconfigured(format!("marketing_automation.smtp_password_file: {error}"))
-        })?;
-    Ok(Definition {
+    let definition = Definition {
         kind: Kind::Mail,
         name: "smtp_url".to_owned(),
         url,
-        password,
+        password: None,
+        token_file: None,
         sender_domain: None,
         priority: 0,
         weight: 1,
         connections: settings.smtp_connections,
         timeout: settings.smtp_timeout,
         limited: false,
-    })
+    };
+    with_secret(definition, settings.smtp_password_file.as_deref())
+        .map_err(|error| unconfigured(format!("marketing_automation.smtp_password_file: {error}")))
 }
 
 /// The enabled servers of smtp_server that can be used, and why others cannot.
@@ -114,13 +123,9 @@ fn servers_of_table(rows: &[ServerRow], settings: &Settings) -> (Vec<Definition>
     for row in rows {
         let mut definition = row.definition.clone();
         definition.timeout = settings.smtp_timeout;
-        let password = row.password_file.as_deref().map(read_password);
-        match password.transpose() {
-            Ok(password) => {
-                definition.password = password;
-                definitions.push(definition);
-            }
-            Err(error) => faults.push(format!("server \"{}\": {error}", definition.name)),
+        match with_secret(definition, row.password_file.as_deref()) {
+            Ok(definition) => definitions.push(definition),
+            Err(error) => faults.push(format!("server \"{}\": {error}", row.definition.name)),
         }
     }
     (definitions, faults)

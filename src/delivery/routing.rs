@@ -125,6 +125,7 @@ mod tests {
                     name: name.to_owned(),
                     url: format!("smtp://{name}.example"),
                     password: None,
+                    token_file: None,
                     sender_domain: sender_domain.map(str::to_owned),
                     priority,
                     weight,

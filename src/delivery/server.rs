@@ -58,6 +58,9 @@ fn transport(definition: &Definition) -> Result<(Transport, String), String> {
         if let Some(password) = secret {
             smtp = smtp.with_password(password.clone());
         }
+        if let Some(path) = &definition.token_file {
+            smtp = smtp.with_token_file(path.clone());
+        }
         let label = smtp.to_string();
         return Ok((Transport::Smtp(smtp), label));
     };

@@ -145,6 +145,7 @@ impl Answer {
                 name: server.name,
                 url: server.url,
                 password: None,
+                token_file: None,
                 sender_domain: server.sender_domain,
                 priority: server.priority,
                 weight: server.weight,

@@ -55,14 +55,10 @@ impl Session {
                     "the password would cross the network in clear",
                 ));
             }
-            let password = config.password().ok_or_else(|| {
-                SendError::connection(format!(
-                    "user {user:?} has no password; set marketing_automation.smtp_password_file"
-                ))
-            })?;
-            authenticate(&mut dialogue, offered, user, &password.0, step_timeout)
+            let said = auth::Dialog::new(config, smtp, user, offered)?;
+            authenticate(&mut dialogue, &said, step_timeout)
                 .await
-                .map_err(|error| auth::without_secret(error, user, &password.0))?;
+                .map_err(|error| said.without_secret(error))?;
         }
         Ok(Session {
             dialogue: Some(dialogue),

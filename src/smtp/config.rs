@@ -22,11 +22,30 @@ pub(super) enum Tls {
     None,
 }
 
+/// How a user of the server says who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Login {
+    /// AUTH PLAIN or LOGIN, whichever is offered.
+    Password,
+    /// An OAuth 2.0 access token by the mechanism of Google and Microsoft.
+    XOAuth2,
+    /// An OAuth 2.0 access token by that of RFC 7628.
+    OAuthBearer,
+}
+
 /// Transport and its parameters.
 #[derive(Debug, Clone)]
 pub struct TransportConfig {
     target: ConfigTarget,
-    password: Option<Password>,
+    secret: Option<LoginSecret>,
+}
+
+/// What only the server may hear.
+#[derive(Debug, Clone)]
+pub(super) enum LoginSecret {
+    Password(Password),
+    /// Its first line is an access token, which another program renews.
+    TokenFile(PathBuf),
 }
 
 #[derive(Debug, Clone)]
@@ -61,6 +80,7 @@ pub(super) struct SmtpConfig {
     pub(super) ca: Option<PathBuf>,
     /// What to say at EHLO; None: this machine's name or address.
     pub(super) ehlo: Option<String>,
+    pub(super) login: Login,
 }
 
 /// A password that does not show itself.
@@ -93,7 +113,7 @@ pub enum ConfigError {
     User(String),
     #[error("smtp_url has a path or fragment, which means nothing to an SMTP server")]
     Path,
-    #[error("smtp_url has the parameter {0:?}; it may have tls, ca and ehlo")]
+    #[error("smtp_url has the parameter {0:?}; it may have tls, auth, ca and ehlo")]
     Parameter(String),
     #[error(
         "smtp_url has tls={0}; it must be required, opportunistic or none, and smtps:// has none of them"
@@ -105,6 +125,10 @@ pub enum ConfigError {
         "smtp_url has ehlo={0:?}; it must be a full host name, or an address in brackets such as [192.0.2.7]"
     )]
     Ehlo(String),
+    #[error("smtp_url has auth={0}; it must be xoauth2 or oauthbearer, or not be there")]
+    Auth(String),
+    #[error("smtp_url has auth={0} but no user, as in smtp://news%40shop.example@mail.example")]
+    NoUser(String),
     #[error(
         "smtp_url has a user but not tls=required: the password would cross the network in clear"
     )]
@@ -114,8 +138,8 @@ pub enum ConfigError {
 }
 
 impl TransportConfig {
-    /// Parses `smtp://[user@]host[:port][?tls=required|opportunistic|none][&ca=/file.pem][&ehlo=name]`,
-    /// `smtps://…` or `file:///directory`.
+    /// Parses `smtp://[user@]host[:port][?tls=required|opportunistic|none][&auth=xoauth2|oauthbearer]
+    /// [&ca=/file.pem][&ehlo=name]`, `smtps://…` or `file:///directory`.
     ///
     /// Without `tls`, a loopback host is `opportunistic` and any other `required`. Without a port it is 465 for smtps,
     /// 587 (submission, RFC 6409) for `required`, and 25 otherwise.
@@ -135,14 +159,28 @@ impl TransportConfig {
         };
         Ok(TransportConfig {
             target,
-            password: None,
+            secret: None,
         })
     }
 
     /// Adds the password of the URL's user; without a user it is not used.
     #[must_use]
     pub fn with_password(mut self, password: String) -> Self {
-        self.password = Some(Password(password));
+        self.secret = Some(LoginSecret::Password(Password(password)));
+        self
+    }
+
+    /// Whether the URL's user says an access token instead of a password.
+    #[must_use]
+    pub fn wants_token(&self) -> bool {
+        self.smtp()
+            .is_some_and(|smtp| smtp.login != Login::Password)
+    }
+
+    /// Adds the file of the URL's user's access token. It is read at each connection, as a token lives for an hour.
+    #[must_use]
+    pub fn with_token_file(mut self, path: PathBuf) -> Self {
+        self.secret = Some(LoginSecret::TokenFile(path));
         self
     }
 
@@ -160,8 +198,19 @@ impl TransportConfig {
         }
     }
 
-    pub(super) fn password(&self) -> Option<&Password> {
-        self.password.as_ref()
+    pub(super) fn secret(&self) -> Option<&LoginSecret> {
+        self.secret.as_ref()
+    }
+}
+
+impl Login {
+    /// The SASL mechanism that takes the token; None: there is none.
+    pub(super) fn mechanism(self) -> Option<&'static str> {
+        match self {
+            Login::Password => None,
+            Login::XOAuth2 => Some("XOAUTH2"),
+            Login::OAuthBearer => Some("OAUTHBEARER"),
+        }
     }
 }
 
@@ -182,6 +231,7 @@ impl SmtpConfig {
         };
         let mut ca = None;
         let mut ehlo = None;
+        let mut login = Login::Password;
         for (name, value) in url.query_pairs() {
             match (&*name, &*value) {
                 ("tls", "required") if !implicit_tls => tls = Tls::Required,
@@ -191,9 +241,15 @@ impl SmtpConfig {
                 ("ca", path) if Path::new(path).is_absolute() => ca = Some(PathBuf::from(path)),
                 ("ca", other) => return Err(ConfigError::Ca(other.to_owned())),
                 ("ehlo", name) if is_own_name(name) => ehlo = Some(name.to_owned()),
+                ("auth", "xoauth2") => login = Login::XOAuth2,
+                ("auth", "oauthbearer") => login = Login::OAuthBearer,
+                ("auth", other) => return Err(ConfigError::Auth(other.to_owned())),
                 ("ehlo", other) => return Err(ConfigError::Ehlo(other.to_owned())),
                 (other, _) => return Err(ConfigError::Parameter(other.to_owned())),
             }
+        }
+        if let (None, Some(mechanism)) = (&user, login.mechanism()) {
+            return Err(ConfigError::NoUser(mechanism.to_lowercase()));
         }
         if user.is_some() && !loopback && !matches!(tls, Tls::Implicit | Tls::Required) {
             return Err(ConfigError::AuthInClear);
@@ -211,6 +267,7 @@ impl SmtpConfig {
             loopback,
             ca,
             ehlo,
+            login,
         })
     }
 }

@@ -11,7 +11,7 @@ use super::dialogue::Dialogue;
 use super::error::SendError;
 use super::exchange::{ask, read, within, write};
 use super::extensions::Extensions;
-use super::reply::SERVICE_CLOSING;
+use super::reply::{Reply, SERVICE_CLOSING, one_line};
 use super::{auth, tls};
 
 /// Connects and says EHLO, with as much TLS as is configured.
@@ -126,16 +126,16 @@ fn own_name(dialogue: &Dialogue) -> String {
 
 pub(super) async fn authenticate(
     dialogue: &mut Dialogue,
-    offered: Extensions,
-    user: &str,
-    password: &str,
+    said: &auth::Dialog,
     limit: Duration,
 ) -> Result<(), SendError> {
-    let lines = auth::lines(offered, user, password)?;
-    let last = lines.len() - 1;
-    for (number, line) in lines.iter().enumerate() {
+    let last = said.lines.len() - 1;
+    for (number, line) in said.lines.iter().enumerate() {
         write(dialogue, "AUTH", &format!("{line}\r\n"), limit).await?;
         let reply = read(dialogue, "AUTH", limit).await?;
+        if let (334, true, Some(word)) = (reply.code, number == last, said.after_challenge) {
+            return Err(refused_token(dialogue, &reply, word, limit).await?);
+        }
         // 334 asks for the next line.
         let accepted = match number == last {
             true => reply.is_success(),
@@ -146,4 +146,20 @@ pub(super) async fn authenticate(
         }
     }
     Ok(())
+}
+
+/// The refusal that follows on a challenge, with what that says.
+async fn refused_token(
+    dialogue: &mut Dialogue,
+    challenge: &Reply,
+    word: &str,
+    limit: Duration,
+) -> Result<SendError, SendError> {
+    write(dialogue, "AUTH", &format!("{word}\r\n"), limit).await?;
+    let reply = read(dialogue, "AUTH", limit).await?;
+    let mut error = SendError::replied("AUTH", &reply).before_any_mail();
+    if let Some(reason) = auth::reason(challenge) {
+        error.message = one_line(&format!("{}: {reason}", error.message));
+    }
+    Ok(error)
 }

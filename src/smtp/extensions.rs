@@ -14,6 +14,8 @@ pub(super) struct Extensions {
     pub(super) size: Option<u64>,
     pub(super) auth_plain: bool,
     pub(super) auth_login: bool,
+    pub(super) auth_xoauth2: bool,
+    pub(super) auth_oauthbearer: bool,
 }
 
 impl Extensions {
@@ -35,6 +37,8 @@ impl Extensions {
                     for mechanism in words {
                         offered.auth_plain |= mechanism == "PLAIN";
                         offered.auth_login |= mechanism == "LOGIN";
+                        offered.auth_xoauth2 |= mechanism == "XOAUTH2";
+                        offered.auth_oauthbearer |= mechanism == "OAUTHBEARER";
                     }
                 }
                 _ => {}

@@ -1,5 +1,6 @@
 """Several SMTP servers: who takes which mail, and what happens when one is away."""
 
+import os
 import time
 
 import pytest
@@ -267,3 +268,38 @@ def all_sent_of(shop, name, size):
     """Waits until all mails of a scenario are sent."""
     sent = "select count(*) from marketing_automation.message m join marketing_automation.activity a on a.id = m.activity_id where m.state = 'sent' and a.scenario_id = marketing_automation.scenario_id(%s)"
     wait_until(lambda: shop.value(sent, name) == size, 60, what=f"{size} mails of {name} to be sent")
+
+
+def test_an_access_token_that_another_program_renews_is_read_at_each_connection(shop, tmp_path):
+    tokens = SmtpSink(login=("nobody", "nothing")).start()
+    file = tmp_path / "token"
+
+    def renew(token):
+        file.with_suffix(".new").write_text(token + "\n")
+        file.with_suffix(".new").chmod(0o600)
+        os.chown(file.with_suffix(".new"), *shop.cluster.owner())
+        file.with_suffix(".new").rename(file)
+
+    for directory in (tmp_path, *tmp_path.parents[:2]):
+        directory.chmod(0o755)
+    renew("first")
+    tokens.token = ("news@shop.example", "first")
+    server(shop, "tokens", tokens.url.replace("//", "//news%40shop.example@") + "?tls=none&auth=xoauth2", password_file=str(file))
+    try:
+        shop.customers("Ada")
+        shop.scenario()
+        shop.tick()
+        tokens.wait_for(1)
+        # The token has expired, and with it the connection.
+        tokens.token = ("news@shop.example", "second")
+        tokens.refuse()
+        tokens.start()
+        shop.customers("Bob")
+        shop.tick()
+        wait_until(lambda: "535" in (shop.value("select last_error from marketing_automation.smtp_server_status") or ""), what="the refusal")
+        said = shop.value("select last_error from marketing_automation.smtp_server_status")
+        assert '{"status":"400","schemes":"Bearer"}' in said and "first" not in said
+        renew("second")
+        tokens.wait_for(1, recipient="bob@example.org")
+    finally:
+        tokens.refuse()

@@ -1,6 +1,7 @@
 """An SMTP server on a socket that keeps what it gets and misbehaves when told to."""
 
 import asyncio
+import base64
 import email
 import email.policy
 import fnmatch
@@ -8,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from aiosmtpd.smtp import SMTP
+from aiosmtpd.smtp import SMTP, AuthResult
 
 from . import lifetime
 
@@ -44,9 +45,11 @@ class Received:
 
 
 class SmtpSink:
-    """Listens on a free port of 127.0.0.1 from a thread of its own. `login`: user and password of those whom AUTH lets in; None: no AUTH."""
+    """Listens on a free port of 127.0.0.1 from a thread of its own. `login`: user and password of those whom AUTH
+    lets in; None: no AUTH. `token`: user and access token of those whom AUTH XOAUTH2 lets in, when it is set."""
 
     def __init__(self, port=None, login=None):
+        self.token = None
         self.login = login and tuple(part.encode() for part in login)
         self.port = port or lifetime.free_port()
         self.url = f"smtp://127.0.0.1:{self.port}"
@@ -143,6 +146,14 @@ class SmtpSink:
         """EHLO: offers PIPELINING, which aiosmtpd can do but does not say."""
         session.host_name = hostname
         return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+    async def auth_XOAUTH2(self, server, args):
+        """AUTH XOAUTH2 with an initial response; who is refused is told why before."""
+        said = base64.b64decode(args[1]).decode()
+        if self.token and said == "user={}\x01auth=Bearer {}\x01\x01".format(*self.token):
+            return AuthResult(success=True)
+        await server.challenge_auth('{"status":"400","schemes":"Bearer"}')
+        return AuthResult(success=False, handled=False)
 
     async def handle_MAIL(self, server, session, envelope, address, options):
         """MAIL FROM."""

@@ -1,5 +1,6 @@
 //! What an administrator says about a server.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::delivery::secret::Secret;
@@ -21,6 +22,8 @@ pub struct Definition {
     pub url: String,
     /// Or the secret that signs webhooks.
     pub password: Option<Secret>,
+    /// Instead of a password: the file of an access token, which is read at each connection.
+    pub token_file: Option<PathBuf>,
     /// Domain of From addresses that it is for; None: any.
     pub sender_domain: Option<String>,
     /// Lower ones first.
@@ -45,6 +48,7 @@ impl Definition {
             kind: Kind::Webhook { may_be_private },
             url: origin,
             password: None,
+            token_file: None,
             sender_domain: None,
             priority: 0,
             weight: 1,

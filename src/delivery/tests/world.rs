@@ -111,6 +111,7 @@ impl World {
                     name: name.to_owned(),
                     url: format!("smtp://{name}.example"),
                     password: None,
+                    token_file: None,
                     sender_domain: None,
                     priority,
                     weight: 1,

@@ -24,7 +24,7 @@ pub(crate) fn init() {
         );
         GucRegistry::define_string_guc_with_hooks(
             c"marketing_automation.smtp_url",
-            c"Where mail goes: smtp://[user@]host[:port][?tls=required|opportunistic|none], smtps://… or file:///directory.",
+            c"Where mail goes: smtp://[user@]host[:port][?tls=required|opportunistic|none][&auth=xoauth2|oauthbearer], smtps://… or file:///directory.",
             c"Without a password: see smtp_password_file. Nothing is sent before it is set.",
             &SMTP_URL,
             GucContext::Suset,
@@ -36,7 +36,7 @@ pub(crate) fn init() {
     }
     GucRegistry::define_string_guc(
         c"marketing_automation.smtp_password_file",
-        c"File whose first line is the password of the user in smtp_url.",
+        c"File whose first line is the password, or the access token, of the user in smtp_url.",
         c"Read by the mailer; readable by the server's operating system user only.",
         &SMTP_PASSWORD_FILE,
         GucContext::Suset,

@@ -175,6 +175,7 @@ pub(super) fn smtp_servers() -> spi::Result<Vec<ServerRow>> {
                         name: column(&row, 1)?,
                         url: column(&row, 2)?,
                         password: None,
+                        token_file: None,
                         sender_domain: row.get(4)?,
                         priority: column(&row, 5)?,
                         weight: column(&row, 6)?,
