@@ -2155,8 +2155,8 @@ comment on view marketing_automation.message is
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
     'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
-    'what they see as results. Only for members '
-    'of the scenario''s owner and who may read the model''s relation; null for others';
+    'what they see as results. Empty once the mail was sent, suppressed or cancelled, as only retry() of one that failed needs it. Only for '
+    'members of the scenario''s owner and who may read the model''s relation; null for others';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
@@ -13408,11 +13408,11 @@ begin
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                     created_at, state, attempts, finished_at, smtp_reply, target)
-            -- forget() did not see what was made in that moment, or has been made again since.
+            -- forget() did not see what was made in that moment, or has been made again since. What the row was, nobody needs any more.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
-                case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
+                case when not f.is_forgotten then s.time_zone end, '{}',
                 s.track_opens, s.track_clicks, s.created_at,
                    'suppressed', s.attempts, moment, s.objection, s.target
             from suppressed s
@@ -13554,8 +13554,9 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
-        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
-            e.track_opens, e.track_clicks, e.created_at,
+        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row.
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
+            case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e
@@ -13704,7 +13705,7 @@ begin
     insert into marketing_automation_internal.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
             created_at, state, attempts, finished_at, smtp_reply, target)
-    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens,
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, '{}', c.track_opens,
         c.track_clicks, c.created_at,
            'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target
     from cancelled c;

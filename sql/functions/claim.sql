@@ -242,11 +242,11 @@ begin
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                     created_at, state, attempts, finished_at, smtp_reply, target)
-            -- forget() did not see what was made in that moment, or has been made again since.
+            -- forget() did not see what was made in that moment, or has been made again since. What the row was, nobody needs any more.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
-                case when not f.is_forgotten then s.time_zone end, case when f.is_forgotten then '{}' else s.context end,
+                case when not f.is_forgotten then s.time_zone end, '{}',
                 s.track_opens, s.track_clicks, s.created_at,
                    'suppressed', s.attempts, moment, s.objection, s.target
             from suppressed s

@@ -43,8 +43,9 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
-        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone, e.context,
-            e.track_opens, e.track_clicks, e.created_at,
+        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row.
+        select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
+            case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e

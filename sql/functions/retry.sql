@@ -62,7 +62,7 @@ begin
     insert into marketing_automation_internal.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
             created_at, state, attempts, finished_at, smtp_reply, target)
-    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, c.context, c.track_opens,
+    select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, '{}', c.track_opens,
         c.track_clicks, c.created_at,
            'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target
     from cancelled c;

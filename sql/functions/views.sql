@@ -166,8 +166,8 @@ comment on view marketing_automation.message is
     'next_attempt_at), in_doubt (held), then sent, failed, suppressed or bounced. record_id null: a test by send_test()';
 comment on column marketing_automation.message.context is
     'The columns of the row that its templates use, as they were when the activity ran: what templates see as record, and under an empty name '
-    'what they see as results. Only for members '
-    'of the scenario''s owner and who may read the model''s relation; null for others';
+    'what they see as results. Empty once the mail was sent, suppressed or cancelled, as only retry() of one that failed needs it. Only for '
+    'members of the scenario''s owner and who may read the model''s relation; null for others';
 comment on column marketing_automation.message.next_attempt_at is 'When a queued or deferred mail is sent at the earliest';
 comment on column marketing_automation.message.smtp_reply is 'What the server or the network said at the last attempt';
 comment on column marketing_automation.message.server is 'The SMTP server that took it';

@@ -1,7 +1,7 @@
 \set SHOW_CONTEXT never
 -- The mailer's side, played by hand: claim, result, children, fencing. (The worker itself: see tests/e2e.)
 select marketing_automation.create_scenario('messages', 'customer', 'self.id in (1, 2, 3, 5)') > 0 as created;
-select marketing_automation.add_activity('messages', 'mail', subject => 's', body => 'b') > 0 as added;
+select marketing_automation.add_activity('messages', 'mail', subject => 's', body => 'b{{ record.name }}') > 0 as added;
 select marketing_automation.add_activity('messages', 'after', parent => 'mail', delay => '1 hour', action => null) > 0 as added;
 select marketing_automation.add_activity('messages', 'silent', parent => 'mail', on_event => 'email_not_opened', delay => '1 day', action => null) > 0 as added;
 update shop.customer set email = 'customer3@shop.example' where id = 3;
@@ -31,6 +31,9 @@ select marketing_automation_internal.complete_messages(
     array['250 2.0.0 taken', 'RCPT TO: 550 5.1.1 no such user', 'RCPT TO: 451 later', null], array[0, 0, 3600, 0],
     codes => array[250, 550, 451, null], statuses => array['2.0.0', '5.1.1', null, null], servers => array_fill('mail.example:587'::text, array[4]));
 select key, state, attempts, smtp_reply, has_sent_at, server, next_attempt_at > now() as later from shop.mail order by key;
+-- What the row was stays with mails under way, and with those that failed, as these may be tried again.
+select m.state, bool_and(m.context ? 'name') as all_kept, bool_or(m.context ? 'name') as some_kept
+from marketing_automation.message m join shop.mail s using (id) group by 1 order by 1;
 -- A result that comes late, or twice, changes nothing.
 select marketing_automation_internal.complete_messages(array(select id from shop.mail order by key), array[1, 1, 1, 1], array['failed', 'sent', 'sent', 'sent'],
     array['x', 'x', 'x', 'x'], array[0, 0, 0, 0]);
@@ -76,7 +79,7 @@ select marketing_automation.draft('messages'), marketing_automation.run('message
 select marketing_automation.block(r.uuid) from marketing_automation.record r join shop.mail m on m.key = r.key
 join marketing_automation.scenario s on s.id = r.scenario_id and s.name = 'messages' where m.state in ('queued', 'deferred');
 select count(*) from marketing_automation_internal.claim_messages(10);
-select key, state, smtp_reply from shop.mail where state = 'suppressed' order by key;
+select s.key, s.state, s.smtp_reply, m.context from shop.mail s join marketing_automation.message m using (id) where s.state = 'suppressed' order by s.key;
 
 -- A person decides: again, or never.
 select marketing_automation.retry((select id from shop.mail where state = 'failed'));
@@ -104,7 +107,8 @@ end $$;
 select shop.try_again(3, 'in_doubt', null), shop.try_again(4, 'deferred', 'a'), shop.try_again(5, 'in_doubt', 'a'), shop.try_again(6, 'in_doubt', 'b');
 drop function shop.try_again;
 select marketing_automation.cancel((select id from shop.mail where key = '2'));
-select key, state, smtp_reply = 'cancelled by ' || session_user as by_whom from shop.mail where key = '2';
+select s.key, s.state, s.smtp_reply = 'cancelled by ' || session_user as by_whom, m.context from shop.mail s
+join marketing_automation.message m using (id) where s.key = '2';
 select regexp_replace(sqlerrm_of, '\d+', 'N') as error from (values
     (shop.error_of('retry', (select id from shop.mail where key = '2'))), (shop.error_of('cancel', (select id from shop.mail where key = '1'))),
     (shop.error_of('retry', 0)), (shop.error_of('cancel', 0)), (shop.error_of('retry', null))) e (sqlerrm_of);
