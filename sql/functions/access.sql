@@ -13,7 +13,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('enroller operator', 'scenario', 'execute', 'enters_every_scenario'),
         ('reports reader marketer', 'scenario', 'select', 'scenario_report activity_report conversion_report robot_hit'),
         ('reports reader marketer', 'scenario', 'execute',
-         'activity_count record_count scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
+         'activity_count record_count check scenario_report_by activity_report_by scenario_id link_report domain_report timing_report '
          'cohort_report uplift_report variant_report mail_report report_html report report_link'),
         ('reader marketer', 'scenario', 'select',
          'scenario scenario_status activity activity_translation conversion unsubscription record record_activity branch_decision definition_history message '

@@ -138,6 +138,9 @@ call shop.random_campaign(400);
 reset client_min_messages;
 select public.events_applied() as applied;
 select * from shop.difference;
+-- check() finds the same, of one scenario and of all.
+select * from marketing_automation.check('counted');
+select * from marketing_automation.check();
 
 -- It was a campaign in which everything occurred.
 select max(t.done) > 0 as done, max(t.skipped) > 0 as skipped, max(t.cancelled) > 0 as cancelled, max(t.failed) > 0 as failed, max(t.mailed) > 0 as mailed, max(t.sent) > 0 as sent,
@@ -164,6 +167,26 @@ select * from shop.difference;
 select count(*) from marketing_automation_internal.activity_counter t where not t.rolled_up;
 select count(*) = count(distinct t.activity_id) as one_total_each from marketing_automation_internal.activity_counter t where t.period = '-infinity';
 select count(*) from (select from marketing_automation_internal.activity_counter t group by t.activity_id, t.period having count(*) > 1) twice;
+select * from marketing_automation.check('counted');
+-- What was lost, booked twice or added up wrongly, check() finds, each where it is.
+begin;
+insert into marketing_automation_internal.activity_counter (activity_id, period, done, robot_opens)
+select a.id, '2026-03-01 12:15+00', 2, -1 from marketing_automation.activity a join marketing_automation.scenario s on s.id = a.scenario_id
+where s.name = 'counted' and a.name = 'opened';
+update marketing_automation_internal.activity_counter t set not_sent = not_sent + 5 from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id and s.name = 'counted'
+where a.name = 'mail' and t.activity_id = a.id and t.period = '-infinity';
+insert into marketing_automation_internal.activity_counter (activity_id, period, sent)
+select a.id, marketing_automation_internal.counter_period(now()) + interval '15 minutes', 3 from marketing_automation.activity a
+join marketing_automation.scenario s on s.id = a.scenario_id where s.name = 'counted' and a.name = 'after';
+insert into marketing_automation_internal.scenario_counter (scenario_id, period, records)
+select s.id, '2026-03-01 12:00+00', 4 from marketing_automation.scenario s where s.name = 'counted';
+select c.scenario, c.activity, case when c.period < '2026-03-02' then to_char(c.period at time zone 'UTC', 'HH24:MI') when c.period > now() then 'next' end as period,
+    c.what, c.kept - c.counted as too_many
+from marketing_automation.check('counted') c;
+select scenario, count(*) from marketing_automation.check() group by 1;
+rollback;
+select * from marketing_automation.check('countes');
 insert into marketing_automation_internal.activity_counter (activity_id, period) values (0, '2026-03-01 12:00+00');
 select marketing_automation_internal.roll_up_counters(2);
 select rolled_up from marketing_automation_internal.activity_counter where activity_id = 0;

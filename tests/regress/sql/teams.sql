@@ -174,6 +174,7 @@ insert into shop.call values
     ('uplift_report', 'from marketing_automation.uplift_report(''bob'')'),
     ('variant_report', 'from marketing_automation.variant_report(''bob'')'),
     ('record_count', 'from marketing_automation.record_count(''bob'')'),
+    ('check', 'from marketing_automation.check(''bob'')'),
     ('scenario_report_by', 'from marketing_automation.scenario_report_by(''bob'')'),
     ('activity_report_by', 'from marketing_automation.activity_report_by(''bob'')'),
     ('link_report', 'from marketing_automation.link_report(''bob'')'),
