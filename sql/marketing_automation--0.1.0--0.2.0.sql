@@ -1195,7 +1195,10 @@ create table marketing_automation_internal.watched_scan (
     scenario_id integer primary key,
     seen pg_snapshot not null,
     digest text not null,
-    scanned_at timestamptz not null
+    scanned_at timestamptz not null,
+    relations oid[],
+    surroundings text,
+    constraint watched_scan_has_both check ((relations is null) = (surroundings is null))
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.watched_scan is
     'API: private. Scenarios that enroll by captured keys: what each has seen. Without a row a scenario reads all rows of its model. Not dumped';
@@ -1203,6 +1206,9 @@ comment on column marketing_automation_internal.watched_scan.seen is 'What was c
 comment on column marketing_automation_internal.watched_scan.digest is
     'A digest of all that decides who enters but the rows: once it is another one, all are read';
 comment on column marketing_automation_internal.watched_scan.scanned_at is 'When all rows were read last';
+comment on column marketing_automation_internal.watched_scan.relations is 'The tables and views of the entering query';
+comment on column marketing_automation_internal.watched_scan.surroundings is
+    'A digest of what an unchanged digest follows from, without a look at the query. Null: the query is to be analysed at the next run';
 
 -- Access tokens.
 comment on column marketing_automation.smtp_server.url is
@@ -1513,11 +1519,11 @@ comment on function marketing_automation_internal.tables_read_whole(regrole, reg
     'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
 
 create or replace function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
-    returns table (tables oid[], tree text, obstacle text, relations integer)
+    returns table (tables oid[], tree text, obstacle text, relations integer, views oid[])
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
 comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
     'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
-    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; and how many relations it names';
+    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; how many relations it names; and the views';
 
 create or replace function marketing_automation_internal.selected_key_column(owner regrole, relation regclass, query text) returns text
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'selected_key_column_wrapper';
@@ -7008,20 +7014,24 @@ comment on function marketing_automation_internal.rows_to_enter_again(marketing_
 -- table has one of these, which does nothing otherwise. Of a view, its tables are watched, and deletions count, too.
 
 create or replace function marketing_automation_internal.watched_relations(relation regclass) returns table (id oid)
-language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
     with recursive tree (id) as (
         select c.oid from pg_class c where c.oid = watched_relations.relation
         union
         select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.id
     )
-    select t.id from tree t
-$$;
+    select t.id from tree t;
+end $$;
 comment on function marketing_automation_internal.watched_relations(regclass) is
     'API: private. A table, and all that inherits from it, partitions among them';
 
 create or replace function marketing_automation_internal.watch_triggers(watch marketing_automation_internal.watched_table)
     returns table (relation oid, name name, definition text, what text, trigger_id oid, version text)
-language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
     select c.oid, n.name, format('create trigger %I after %s for each %s execute function marketing_automation_internal.capture_keys(%L, %L)',
             n.name, format(k.event, c.oid::regclass), k.level, watch.id, watch.key_column),
         case when t.oid is null then 'missing'
@@ -7042,8 +7052,8 @@ language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
         as k (type, suffix, event, level)
         on (k.level = 'statement' or c.relkind <> 'p') and k.type <> all (case when watch.relation = watch.model_relation then array[8, 29] else array[21] end)
     cross join lateral (select format('marketing_automation_%s_%s', watch.id, k.suffix)::name) as n (name)
-    left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal
-$$;
+    left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal;
+end $$;
 comment on function marketing_automation_internal.watch_triggers(marketing_automation_internal.watched_table) is
     'API: private. The triggers that watching a table takes, by relation and name. what: missing, disabled or another one, null: it is there. '
     'version differs after every change of the trigger, and after the table was truncated or rewritten';
@@ -7324,22 +7334,24 @@ comment on function marketing_automation_internal.watch_health(out text, out tex
 
 create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model,
     obstacle text, relations integer, tables oid[]) returns text
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select case
-        when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
-        when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
-        when c.relkind not in ('r', 'p', 'v') then 'its model is of a relation whose rows are written elsewhere'
-        when c.relkind = 'v' then (
-            select format('its domain, or its model, reads %s, which is not among the tables that are watched', min(t.id::regclass::text))
-            from unnest(tables) as t (id)
-            where t.id not in (
-                select r.id from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watched_relations(w.relation) r
-                where w.model = (capture_obstacle.model).name)
-            having count(*) > 0)
-        -- With more than one it may depend on rows of the same table, too.
-        when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
-    from pg_class c where c.oid = (model).relation
-$$;
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select case
+            when marketing_automation_internal.may_enter_again(scenario) then 'rows enter again, by the time or an occasion'
+            when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
+            when c.relkind not in ('r', 'p', 'v') then 'its model is of a relation whose rows are written elsewhere'
+            when c.relkind = 'v' then (
+                select format('its domain, or its model, reads %s, which is not among the tables that are watched', min(t.id::regclass::text))
+                from unnest(tables) as t (id)
+                where t.id not in (
+                    select r.id from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watched_relations(w.relation) r
+                    where w.model = (capture_obstacle.model).name)
+                having count(*) > 0)
+            -- With more than one it may depend on rows of the same table, too.
+            when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
+        from pg_class c where c.oid = (model).relation);
+end $$;
 comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text, integer, oid[])
     is
     'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of query_dependencies() for its '
@@ -7361,63 +7373,87 @@ end $$;
 comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model) is
     'API: private. The same, asked of its entering query';
 
+create or replace function marketing_automation_internal.captured_states(scenarios integer[])
+    returns table (scenario_id integer, watches integer[], state text)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+    with watched as materialized (
+        select w.model, array_agg(w.id order by w.id) as watches, min(o.gap) as gap, string_agg(o.state, ';' order by w.id) as state
+        from marketing_automation_internal.watched_table w
+        join marketing_automation.model m on m.name = w.model
+        cross join marketing_automation_internal.watch_state(w, m) o
+        where w.model in (select s.model from marketing_automation.scenario s where s.id = any (scenarios))
+        group by w.model
+    )
+    select s.id, w.watches, case when w.gap is null and n.id is not null then concat_ws(E'\n', w.watches, w.state) || E'\n' || e.state end
+    from marketing_automation.scenario s
+    join watched w on w.model = s.model
+    left join marketing_automation_internal.settled_scenarios(scenarios) n (id) on n.id = s.id
+    left join marketing_automation_internal.entering_states(scenarios) e on e.scenario_id = s.id
+    where s.id = any (scenarios);
+end $$;
+comment on function marketing_automation_internal.captured_states(integer[]) is
+    'API: private. For those of some scenarios whose models are watched, all that decides who enters but the entering query and what captured keys '
+    'tell of its tables. state null: all rows are to be read';
+
 create or replace function marketing_automation_internal.take_captured(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean,
     out is_watched boolean, out is_known boolean, out keys text[]
 )
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
     most constant integer := 100000;
-    watches integer[] := array(select w.id from marketing_automation_internal.watched_table w where w.model = take_captured.model.name order by w.id);
     its record;
+    asked record;
     now_is text;
+    around text;
     before marketing_automation_internal.watched_scan;
     taken record;
 begin
     is_watched := false;
     is_known := false;
-    if watches = '{}' then
+    if not exists (select from marketing_automation_internal.watched_table w where w.model = take_captured.model.name) then
         return;
     end if;
-    select s.gap, s.state, d.tree, marketing_automation_internal.capture_obstacle(scenario, model, d.obstacle, d.relations, d.tables) as obstacle
-    into its
-    from (
-        select min(o.gap) as gap, string_agg(o.state, ';' order by w.id) as state
-        from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watch_state(w, take_captured.model) o
-        where w.id = any (watches)) s
-    cross join marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
-    if its.gap is null and its.obstacle is null and marketing_automation_internal.is_settled(scenario) then
-        now_is := marketing_automation_internal.entering_state(scenario, model, its.tree);
-    end if;
-    if now_is is null then
+    select s.* into its from marketing_automation_internal.captured_states(array[scenario.id]) s;
+    select d.*, marketing_automation_internal.capture_obstacle(scenario, model, d.obstacle, d.relations, d.tables) as reason into asked
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d;
+    if its.state is null or asked.reason is not null then
         delete from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
         return;
     end if;
     is_watched := true;
-    now_is := encode(sha256(convert_to(concat_ws(E'\n', now_is, watches, its.state), 'UTF8')), 'hex');
+    now_is := encode(sha256(convert_to(its.state || E'\n' || asked.tree, 'UTF8')), 'hex');
     select s.* into before from marketing_automation_internal.watched_scan s where s.scenario_id = scenario.id;
     if may_skip and before.digest = now_is and before.scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp() then
         -- In one statement: what is noted as seen is what its snapshot sees.
         select pg_current_snapshot() as snapshot, count(*) > 0 as is_any, bool_or(c.keys is null) as is_all,
             array(select distinct u.key from marketing_automation_internal.captured_keys k cross join unnest(k.keys) as u (key)
-                where k.watch_id = any (watches) and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
+                where k.watch_id = any (its.watches) and not pg_visible_in_snapshot(k.xid, before.seen) limit most + 1) as keys
         into taken
         from marketing_automation_internal.captured_keys c
-        where c.watch_id = any (watches) and not pg_visible_in_snapshot(c.xid, before.seen);
-        if not taken.is_any then
-            is_known := true;
-            return;
-        end if;
-        if not taken.is_all and cardinality(taken.keys) <= most then
-            update marketing_automation_internal.watched_scan s set seen = taken.snapshot where s.scenario_id = scenario.id;
-            is_known := true;
-            keys := taken.keys;
+        where c.watch_id = any (its.watches) and not pg_visible_in_snapshot(c.xid, before.seen);
+        is_known := not taken.is_any or not taken.is_all and cardinality(taken.keys) <= most;
+        if is_known then
+            keys := case when taken.is_any then taken.keys end;
+            around := before.surroundings;
+            -- The same tree seconds later: it has no time in it but, at most, the date. Of one that has been kept, the next idle run finds out.
+            if before.scanned_at < now() - interval '2 seconds' and (around is null or not taken.is_any) then
+                around := marketing_automation_internal.surroundings(its.state,
+                    marketing_automation_internal.relation_states(asked.tables || asked.views));
+            end if;
+            update marketing_automation_internal.watched_scan s
+            set seen = case when taken.is_any then taken.snapshot else s.seen end, surroundings = around,
+                relations = case when around is not null then asked.tables || asked.views end
+            where s.scenario_id = scenario.id and (taken.is_any or s.surroundings is distinct from around);
             return;
         end if;
     end if;
     insert into marketing_automation_internal.watched_scan as s (scenario_id, seen, digest, scanned_at)
     values (scenario.id, pg_current_snapshot(), now_is, clock_timestamp())
-    on conflict on constraint watched_scan_pkey do update set seen = excluded.seen, digest = excluded.digest, scanned_at = excluded.scanned_at;
+    on conflict on constraint watched_scan_pkey do update
+    set seen = excluded.seen, digest = excluded.digest, scanned_at = excluded.scanned_at, relations = null, surroundings = null;
 end $$;
 comment on function marketing_automation_internal.take_captured(marketing_automation.scenario, marketing_automation.model, text, boolean,
     out boolean, out boolean, out text[]) is
@@ -7484,23 +7520,220 @@ comment on function marketing_automation_internal.forget_captured_keys() is
     'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which read all rows '
     'then';
 
+-- functions/unchanged_scenarios.sql
+-- Runs of enrolling for which there is nothing to do: one look says so of all scenarios of watched models, without one at their queries.
+--
+-- When a scenario's query has been analysed twice with the same outcome, a digest is kept of what that follows from: definitions, counters,
+-- triggers, and the rows of the catalog of the relations that the query names. As long as that is the same, captured keys tell all that may be new;
+-- and of rows that were written, one query asks the domains of all scenarios of a model. What that finds, or where it fails, is for a turn of
+-- the scenario, which asks more. So an error here costs time, and no row.
+
+create or replace function marketing_automation_internal.relation_states(relations oid[]) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        -- A policy may be for other roles than it was for, without a change of its own.
+        select case when not bool_or(c.relrowsecurity) then concat_ws(E'\n',
+                -- The query may have a date that PostgreSQL computed as it read it: 'today'.
+                (now() at time zone marketing_automation_internal.database_time_zone())::date,
+                string_agg(concat_ws(' ', c.oid, c.xmin, c.ctid, n.xmin, r.xmin), ',' order by c.oid),
+                (select string_agg(concat_ws(' ', a.attrelid, a.attnum, a.xmin), ',' order by a.attrelid, a.attnum) from pg_attribute a
+                    -- A partition has the columns of the table that it is one of.
+                    where a.attrelid = any (relations) and a.attnum > 0 and not exists (
+                        select from pg_inherits i where i.inhrelid = a.attrelid and i.inhparent = any (relations)))) end
+        from pg_class c
+        join pg_namespace n on n.oid = c.relnamespace
+        left join pg_rewrite r on r.ev_class = c.oid and r.rulename = '_RETURN'
+        where c.oid = any (relations));
+end $$;
+comment on function marketing_automation_internal.relation_states(oid[]) is
+    'API: private. What follows from tables and views for a query of them: as long as it is the same, the query is the same when it is analysed again. '
+    'Null: that cannot be known';
+
+create or replace function marketing_automation_internal.surroundings(state text, relations text) returns text
+language sql immutable
+-- Null if either is.
+return encode(sha256(convert_to(state || E'\n' || relations, 'UTF8')), 'hex');
+comment on function marketing_automation_internal.surroundings(text, text) is
+    'API: private. As kept in watched_scan, of captured_states() and relation_states()';
+
+create or replace function marketing_automation_internal.unchanged_scenarios(caller regrole)
+    returns table (id integer, owner_id oid, model text, watches integer[], surroundings text, is_written boolean)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+    with candidate as materialized (
+        select s.id, s.owner_id::oid as owner_id, s.model, z.seen, z.relations, z.surroundings
+        from marketing_automation.scenario s
+        join marketing_automation.model m on m.name = s.model
+        join marketing_automation_internal.watched_scan z on z.scenario_id = s.id
+        join marketing_automation.scenario_status t on t.scenario_id = s.id
+        where s.state = 'running' and (caller is null or pg_has_role(caller, s.owner_id, 'MEMBER'))
+          and z.surroundings is not null and z.scanned_at between clock_timestamp() - interval '1 hour' and clock_timestamp()
+          -- What there is to say, or to forget, is for a turn.
+          and t.last_error is null
+          -- As usable_model() asks.
+          and exists (select from pg_roles r where r.oid = s.owner_id) and exists (select from pg_roles r where r.oid = m.owner_id)
+          and pg_has_role(m.owner_id, s.owner_id, 'MEMBER')
+    ), looked_at as materialized (
+        select r.relations, marketing_automation_internal.relation_states(r.relations) as state
+        from (select distinct c.relations from candidate c) r
+    ), noted as materialized (
+        select distinct k.watch_id, k.xid from marketing_automation_internal.captured_keys k
+    )
+    select c.id, c.owner_id, c.model, s.watches, c.surroundings,
+        exists (select from noted k where k.watch_id = any (s.watches) and not pg_visible_in_snapshot(k.xid, c.seen))
+    from candidate c
+    join looked_at l on l.relations = c.relations
+    join marketing_automation_internal.captured_states(array(select o.id from candidate o)) s on s.scenario_id = c.id
+    where c.surroundings = marketing_automation_internal.surroundings(s.state, l.state)
+    order by c.id;
+end $$;
+comment on function marketing_automation_internal.unchanged_scenarios(regrole) is
+    'API: private. Running scenarios of watched models of which all that decides who enters is as it was when all rows were read, but rows that may '
+    'have been written (is_written). caller: only scenarios of whose owner this role is a member, null: any';
+
+create or replace function marketing_automation_internal.scenarios_to_enter(scenarios integer[], keys text[]) returns integer[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    model marketing_automation.model;
+    its record;
+    found_keys text[];
+    found_by integer[];
+    is_refused boolean := false;
+begin
+    select m.* into model
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.id = scenarios[1];
+    select min(s.owner_id::oid)::regrole as owner, string_agg(
+        format('case when %s then %s end', marketing_automation_internal.as_condition(s.domain), s.id), ', ' order by s.id) as domains
+    into its
+    from marketing_automation.scenario s where s.id = any (scenarios);
+    perform marketing_automation_internal.begin_turn();
+    -- If they end the connection, that is said to be the fault of the first one: it stays apart from now on, and the others find out.
+    perform marketing_automation_internal.turn_asks(scenarios[1], 'enroll');
+    begin
+        select array_agg(q.key), array_agg(i.id) into found_keys, found_by
+        from marketing_automation_internal.query_as_owner(its.owner, model.relation,
+            marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
+                format('%s, array_remove(array[%s]::integer[], null)', marketing_automation_internal.as_key(model.key, model.key_type), its.domains)),
+            keys) as q (key text, ids integer[])
+        cross join unnest(q.ids) as i (id);
+    exception when others then
+        if marketing_automation_internal.is_for_the_caller(sqlstate) then
+            raise;
+        end if;
+        is_refused := true;
+    end;
+    perform marketing_automation_internal.end_turn();
+    if is_refused then
+        return scenarios;
+    end if;
+    return array(
+        select distinct f.id from unnest(found_keys, found_by) as f (key, id)
+        where not exists (
+            select from marketing_automation_internal.record r where r.scenario_id = f.id and r.key = f.key collate "C"));
+end $$;
+comment on function marketing_automation_internal.scenarios_to_enter(integer[], text[]) is
+    'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in them; all, if that '
+    'raises';
+
+create or replace function marketing_automation_internal.try_captured(scenarios integer[], watches integer[]) returns integer[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+    most constant integer := 10000;
+    taken record;
+    to_enter integer[] := '{}';
+    passed integer[];
+begin
+    -- In one statement: what is noted as seen is what its snapshot sees. A key that one of them has not seen is tried for all.
+    with unseen as materialized (
+        select k.keys from marketing_automation_internal.captured_keys k
+        where k.watch_id = any (watches) and exists (
+            select from marketing_automation_internal.watched_scan z
+            where z.scenario_id = any (scenarios) and not pg_visible_in_snapshot(k.xid, z.seen))
+    )
+    select pg_current_snapshot() as snapshot, exists (select from unseen u where u.keys is null) as is_any_row,
+        array(select distinct k.key from unseen u cross join unnest(u.keys) as k (key) limit most + 1) as keys
+    into taken;
+    if taken.is_any_row or cardinality(taken.keys) > most then
+        return '{}';
+    end if;
+    if taken.keys <> '{}' then
+        to_enter := marketing_automation_internal.scenarios_to_enter(scenarios, taken.keys);
+    end if;
+    with noted as (
+        update marketing_automation_internal.watched_scan z set seen = taken.snapshot
+        where z.scenario_id = any (scenarios) and z.scenario_id <> all (to_enter)
+        returning z.scenario_id
+    )
+    select coalesce(array_agg(n.scenario_id), '{}') into passed from noted n;
+    return passed;
+end $$;
+comment on function marketing_automation_internal.try_captured(integer[], integer[]) is
+    'API: private. Tries captured keys of these watched tables for scenarios, of one owner and model, which the caller has locked; returns those into which '
+    'no row enters, which have seen them then';
+
+create or replace function marketing_automation_internal.pass_over(caller regrole, only_written boolean) returns table (scenario text)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+    its record;
+    free integer[];
+    passed integer[] := '{}';
+begin
+    for its in
+        select u.owner_id, u.model, u.watches, u.is_written, array_agg(u.id order by u.id) as ids,
+            array_agg(u.surroundings order by u.id) as surroundings
+        from marketing_automation_internal.unchanged_scenarios(caller) u
+        where u.is_written or not only_written
+        group by u.owner_id, u.model, u.watches, u.is_written
+    loop
+        free := array(
+            select t.scenario_id from marketing_automation.scenario_status t where t.scenario_id = any (its.ids)
+            for no key update skip locked);
+        if its.is_written then
+            -- Another session may have enrolled it before it was locked, with another outcome.
+            free := array(
+                select z.scenario_id from marketing_automation_internal.watched_scan z
+                join unnest(its.ids, its.surroundings) as u (id, surroundings) on u.id = z.scenario_id and u.surroundings = z.surroundings
+                where z.scenario_id = any (free));
+            continue when free = '{}';
+            free := marketing_automation_internal.try_captured(free, its.watches);
+        end if;
+        passed := passed || free;
+    end loop;
+    return query
+    with noted as (
+        update marketing_automation.scenario_status t set last_enrolled_at = clock_timestamp(), last_scan_took = null
+        where t.scenario_id = any (passed)
+        returning t.scenario_id
+    )
+    select s.name from marketing_automation.scenario s join noted n on n.scenario_id = s.id order by s.id;
+end $$;
+comment on function marketing_automation_internal.pass_over(regrole, boolean) is
+    'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those that no other '
+    'session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as that of unchanged_scenarios(); '
+    'only_written: only scenarios that have not seen all captured keys';
+
+
 -- functions/scans.sql
 -- Nothing written, nothing read: enrolling need not read the rows of a model again while all that decides who enters is as it was
 -- before they were read last.
 
 create or replace function marketing_automation_internal.table_states(tables oid[]) returns text
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
-    from (
-        select u.id,
-            -- What this session has written, and not had counted yet, no counter knows.
-            c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
-                + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
-            -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
-            concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
-                pg_stat_get_tuples_deleted(u.id)) as state
-        from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t
-$$;
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
+        from (
+            select u.id,
+                -- What this session has written, and not had counted yet, no counter knows.
+                c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
+                    + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
+                -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
+                concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
+                    pg_stat_get_tuples_deleted(u.id)) as state
+            from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t);
+end $$;
 comment on function marketing_automation_internal.table_states(oid[]) is
     'API: private. What tables are like, without a look at a row: the same, if nothing was written to them; null: that cannot be known';
 
@@ -7520,55 +7753,61 @@ comment on function marketing_automation_internal.scan_obstacle(marketing_automa
     'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
     'of_query: obstacle of query_dependencies() for its entering query';
 
-create or replace function marketing_automation_internal.is_settled(scenario marketing_automation.scenario) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select not marketing_automation_internal.may_enter_again(scenario)
+create or replace function marketing_automation_internal.settled_scenarios(scenarios integer[]) returns setof integer
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+    select s.id from marketing_automation.scenario s
+    where s.id = any (scenarios) and not marketing_automation_internal.may_enter_again(s)
         -- A statement of another isolation level does not see what was committed since its transaction began.
         and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
         -- Rows that stand apart are to be tried again, as is what has failed.
-        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
-        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')
-$$;
-comment on function marketing_automation_internal.is_settled(marketing_automation.scenario) is
-    'API: private. Whether a run of enrolling into a scenario may leave out rows that were tried before';
+        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = s.id)
+        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = s.id and t.work = 'enroll');
+end $$;
+comment on function marketing_automation_internal.settled_scenarios(integer[]) is
+    'API: private. Those of some scenarios into which a run of enrolling may leave out rows that were tried before';
 
-create or replace function marketing_automation_internal.entering_state(
-    scenario marketing_automation.scenario, model marketing_automation.model, tree text
-) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+create or replace function marketing_automation_internal.entering_states(scenarios integer[]) returns table (scenario_id integer, state text)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
-    -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
-    choices text := '';
+    -- Who unsubscribes does not enter: what was added there is left out.
     leaving constant oid := 'marketing_automation.unsubscription'::regclass;
     records constant oid := 'marketing_automation_internal.record'::regclass;
+    -- A choice of a topic may let somebody in.
+    choices text;
 begin
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    if scenario.topic is not null then
-        choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving) + pg_stat_get_xact_tuples_deleted(records) > 0 then
+        return;
     end if;
-    if choices is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
-            + pg_stat_get_xact_tuples_deleted(records) > 0 then
-        return null;
-    end if;
-    return concat_ws(E'\n',
-        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
-        d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
-        marketing_automation_internal.database_time_zone(), choices, tree,
-        (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
-            from pg_class c where c.oid = leaving),
-        pg_stat_get_tuples_deleted(records),
+    choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    return query
+    select s.id, concat_ws(E'\n', d.counters, case when s.topic is not null then choices end,
         -- The definitions, by their versions as rows: also one that was changed and changed back, or stopped and run.
-        (select concat_ws(' ', s.xmin, s.ctid) from marketing_automation.scenario s where s.id = scenario.id),
-        (select concat_ws(' ', m.xmin, m.ctid) from marketing_automation.model m where m.name = model.name),
-        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
+        s.xmin, s.ctid, m.xmin, m.ctid,
+        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = s.topic),
         (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
-            where a.scenario_id = scenario.id and a.parent_id is null),
-        marketing_automation_internal.reaches_unsubscribed(scenario.id))
-    from pg_database d where d.datname = current_database();
+            where a.scenario_id = s.id and a.parent_id is null),
+        -- As reaches_unsubscribed(), of all at once.
+        exists (
+            select from marketing_automation.activity a
+            join marketing_automation.message_class c on c.name = coalesce(a.message_class, s.message_class)
+            where a.scenario_id = s.id and a.action = 'send_email' and not c.honors_unsubscribe))
+    from marketing_automation.scenario s
+    join marketing_automation.model m on m.name = s.model
+    cross join (
+        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
+        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid), pg_stat_get_bgwriter_stat_reset_time(),
+            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid),
+            pg_stat_get_tuples_deleted(records)) as counters
+        from pg_database b join pg_class c on c.oid = leaving
+        where b.datname = current_database()) d
+    where s.id = any (scenarios) and (s.topic is null or choices is not null);
 end $$;
-comment on function marketing_automation_internal.entering_state(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. All that decides who enters but the rows of tables that the entering query reads, whose tree is given. Null: that cannot be '
+comment on function marketing_automation_internal.entering_states(integer[]) is
+    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: that cannot be '
     'known, as this transaction has changed it';
 
 create or replace function marketing_automation_internal.scan_state(
@@ -7579,7 +7818,7 @@ declare
     its record;
     state text;
 begin
-    if not marketing_automation_internal.is_settled(scenario) then
+    if not exists (select from marketing_automation_internal.settled_scenarios(array[scenario.id])) then
         return null;
     end if;
     select d.tables, d.tree, d.obstacle into its
@@ -7588,9 +7827,9 @@ begin
         return null;
     end if;
     -- First, as it looks at the counters of the present.
-    state := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    state := (select e.state from marketing_automation_internal.entering_states(array[scenario.id]) e);
     -- Null if either is.
-    return encode(sha256(convert_to(state || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
+    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
@@ -8440,12 +8679,19 @@ comment on function marketing_automation.enroll(text, timestamptz) is
 
 create or replace function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
+    only_of regrole := case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end;
 begin
-    chosen := marketing_automation_internal.next_to_enroll(
-        case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
+    -- One look for all.
+    if coalesce(cardinality(tried), 0) = 0 then
+        return query select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
+        if found then
+            return;
+        end if;
+    end if;
+    chosen := marketing_automation_internal.next_to_enroll(only_of,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
         perform marketing_automation_internal.forget_captured_keys();
@@ -8465,7 +8711,7 @@ comment on function marketing_automation_internal.enroll_one_of(regrole, text[])
 
 create or replace function marketing_automation_internal.enroll_next(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.reach_definitions();
     return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
@@ -8473,24 +8719,25 @@ end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 
 create or replace function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language c volatile rows 1 as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
-    'of the model again: what has been committed for ten seconds it finds';
+    'of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is nothing to do come '
+    'first, all in one call, that without tried';
 
 create or replace procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
 language plpgsql as $$
 declare
     tried pg_catalog.text[] := '{}';
-    its_name pg_catalog.text;
+    names pg_catalog.text[];
 begin
     loop
-        select e.scenario into its_name from marketing_automation.enroll_next(tried) e;
+        select pg_catalog.array_agg(e.scenario) into names from marketing_automation.enroll_next(tried) e;
         commit;
-        exit when its_name is null;
-        tried := pg_catalog.array_append(tried, its_name);
+        exit when names is null;
+        tried := pg_catalog.array_cat(tried, names);
     end loop;
 end $$;
 comment on procedure marketing_automation.enroll_all() is

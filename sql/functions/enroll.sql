@@ -281,12 +281,19 @@ comment on function marketing_automation.enroll(text, timestamptz) is
 
 create function marketing_automation_internal.enroll_one_of(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario;
+    only_of regrole := case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end;
 begin
-    chosen := marketing_automation_internal.next_to_enroll(
-        case when not marketing_automation_internal.has_right(caller, null, 'operate') then caller end,
+    -- One look for all.
+    if coalesce(cardinality(tried), 0) = 0 then
+        return query select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
+        if found then
+            return;
+        end if;
+    end if;
+    chosen := marketing_automation_internal.next_to_enroll(only_of,
         array(select s.id from marketing_automation.scenario s where s.name = any (coalesce(tried, '{}'))));
     if chosen.id is null then
         perform marketing_automation_internal.forget_captured_keys();
@@ -306,7 +313,7 @@ comment on function marketing_automation_internal.enroll_one_of(regrole, text[])
 
 create function marketing_automation_internal.enroll_next(caller regrole, tried text[])
     returns table (scenario text, enrolled bigint, error text)
-language plpgsql rows 1 set search_path = pg_catalog, pg_temp as $$
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp as $$
 begin
     perform marketing_automation_internal.reach_definitions();
     return query select e.scenario, e.enrolled, e.error from marketing_automation_internal.enroll_one_of(caller, tried) e;
@@ -314,24 +321,25 @@ end $$;
 comment on function marketing_automation_internal.enroll_next(regrole, text[]) is 'API: private. Behind enroll_next()';
 
 create function marketing_automation.enroll_next(tried text[] default '{}') returns table (scenario text, enrolled bigint, error text)
-language c volatile rows 1 as 'MODULE_PATHNAME', 'call_with_caller';
+language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
     'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
-    'of the model again: what has been committed for ten seconds it finds';
+    'of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is nothing to do come '
+    'first, all in one call, that without tried';
 
 create procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
 language plpgsql as $$
 declare
     tried pg_catalog.text[] := '{}';
-    its_name pg_catalog.text;
+    names pg_catalog.text[];
 begin
     loop
-        select e.scenario into its_name from marketing_automation.enroll_next(tried) e;
+        select pg_catalog.array_agg(e.scenario) into names from marketing_automation.enroll_next(tried) e;
         commit;
-        exit when its_name is null;
-        tried := pg_catalog.array_append(tried, its_name);
+        exit when names is null;
+        tried := pg_catalog.array_cat(tried, names);
     end loop;
 end $$;
 comment on procedure marketing_automation.enroll_all() is

@@ -152,11 +152,11 @@ comment on function marketing_automation_internal.tables_read_whole(regrole, reg
     'API: private. The tables that a query without parameters, planned as its owner, reads from one end to the other';
 
 create function marketing_automation_internal.query_dependencies(owner regrole, relation regclass, query text)
-    returns table (tables oid[], tree text, obstacle text, relations integer)
+    returns table (tables oid[], tree text, obstacle text, relations integer, views oid[])
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'query_dependencies_wrapper';
 comment on function marketing_automation_internal.query_dependencies(regrole, regclass, text) is
     'API: private. On what the rows of a query without parameters depend, when it runs as its owner: the tables that it may read, views and '
-    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; and how many relations it names';
+    'partitions resolved; its analysed tree; the first thing but tables, null: nothing else; how many relations it names; and the views';
 
 create function marketing_automation_internal.selected_key_column(owner regrole, relation regclass, query text) returns text
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'selected_key_column_wrapper';

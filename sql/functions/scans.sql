@@ -2,18 +2,20 @@
 -- before they were read last.
 
 create function marketing_automation_internal.table_states(tables oid[]) returns text
-language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
-    from (
-        select u.id,
-            -- What this session has written, and not had counted yet, no counter knows.
-            c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
-                + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
-            -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
-            concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
-                pg_stat_get_tuples_deleted(u.id)) as state
-        from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t
-$$;
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return (
+        select case when bool_and(t.is_known) then string_agg(t.state, ',' order by t.id) end
+        from (
+            select u.id,
+                -- What this session has written, and not had counted yet, no counter knows.
+                c.oid is not null and pg_stat_get_xact_tuples_inserted(u.id) + pg_stat_get_xact_tuples_updated(u.id)
+                    + pg_stat_get_xact_tuples_deleted(u.id) = 0 as is_known,
+                -- What truncates or rewrites a table gives it another file; what alters it writes its row in pg_class.
+                concat_ws(' ', u.id, c.relfilenode, c.xmin, pg_stat_get_tuples_inserted(u.id), pg_stat_get_tuples_updated(u.id),
+                    pg_stat_get_tuples_deleted(u.id)) as state
+            from unnest(tables) as u (id) left join pg_class c on c.oid = u.id) t);
+end $$;
 comment on function marketing_automation_internal.table_states(oid[]) is
     'API: private. What tables are like, without a look at a row: the same, if nothing was written to them; null: that cannot be known';
 
@@ -33,55 +35,61 @@ comment on function marketing_automation_internal.scan_obstacle(marketing_automa
     'API: private. Why each run of enrolling reads the rows of a scenario''s model, though nothing was written; null: it does not. '
     'of_query: obstacle of query_dependencies() for its entering query';
 
-create function marketing_automation_internal.is_settled(scenario marketing_automation.scenario) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp as $$
-    select not marketing_automation_internal.may_enter_again(scenario)
+create function marketing_automation_internal.settled_scenarios(scenarios integer[]) returns setof integer
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
+    select s.id from marketing_automation.scenario s
+    where s.id = any (scenarios) and not marketing_automation_internal.may_enter_again(s)
         -- A statement of another isolation level does not see what was committed since its transaction began.
         and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
         -- Rows that stand apart are to be tried again, as is what has failed.
-        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = scenario.id)
-        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = scenario.id and t.work = 'enroll')
-$$;
-comment on function marketing_automation_internal.is_settled(marketing_automation.scenario) is
-    'API: private. Whether a run of enrolling into a scenario may leave out rows that were tried before';
+        and not exists (select from marketing_automation_internal.poisonous_row p where p.scenario_id = s.id)
+        and not exists (select from marketing_automation_internal.failed_turn t where t.scenario_id = s.id and t.work = 'enroll');
+end $$;
+comment on function marketing_automation_internal.settled_scenarios(integer[]) is
+    'API: private. Those of some scenarios into which a run of enrolling may leave out rows that were tried before';
 
-create function marketing_automation_internal.entering_state(
-    scenario marketing_automation.scenario, model marketing_automation.model, tree text
-) returns text
-language plpgsql set search_path = pg_catalog, pg_temp as $$
+create function marketing_automation_internal.entering_states(scenarios integer[]) returns table (scenario_id integer, state text)
+language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
-    -- A choice of a topic may let somebody in. Who unsubscribes does not: what was added there is left out.
-    choices text := '';
+    -- Who unsubscribes does not enter: what was added there is left out.
     leaving constant oid := 'marketing_automation.unsubscription'::regclass;
     records constant oid := 'marketing_automation_internal.record'::regclass;
+    -- A choice of a topic may let somebody in.
+    choices text;
 begin
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    if scenario.topic is not null then
-        choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving) + pg_stat_get_xact_tuples_deleted(records) > 0 then
+        return;
     end if;
-    if choices is null or pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
-            + pg_stat_get_xact_tuples_deleted(records) > 0 then
-        return null;
-    end if;
-    return concat_ws(E'\n',
-        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
-        d.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(d.oid), pg_stat_get_bgwriter_stat_reset_time(),
-        marketing_automation_internal.database_time_zone(), choices, tree,
-        (select concat_ws(' ', c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid))
-            from pg_class c where c.oid = leaving),
-        pg_stat_get_tuples_deleted(records),
+    choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
+    return query
+    select s.id, concat_ws(E'\n', d.counters, case when s.topic is not null then choices end,
         -- The definitions, by their versions as rows: also one that was changed and changed back, or stopped and run.
-        (select concat_ws(' ', s.xmin, s.ctid) from marketing_automation.scenario s where s.id = scenario.id),
-        (select concat_ws(' ', m.xmin, m.ctid) from marketing_automation.model m where m.name = model.name),
-        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = scenario.topic),
+        s.xmin, s.ctid, m.xmin, m.ctid,
+        (select concat_ws(' ', t.xmin, t.ctid) from marketing_automation.topic t where t.name = s.topic),
         (select string_agg(concat_ws(' ', a.id, a.xmin, a.ctid), ',' order by a.id) from marketing_automation.activity a
-            where a.scenario_id = scenario.id and a.parent_id is null),
-        marketing_automation_internal.reaches_unsubscribed(scenario.id))
-    from pg_database d where d.datname = current_database();
+            where a.scenario_id = s.id and a.parent_id is null),
+        -- As reaches_unsubscribed(), of all at once.
+        exists (
+            select from marketing_automation.activity a
+            join marketing_automation.message_class c on c.name = coalesce(a.message_class, s.message_class)
+            where a.scenario_id = s.id and a.action = 'send_email' and not c.honors_unsubscribe))
+    from marketing_automation.scenario s
+    join marketing_automation.model m on m.name = s.model
+    cross join (
+        -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
+        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid), pg_stat_get_bgwriter_stat_reset_time(),
+            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid),
+            pg_stat_get_tuples_deleted(records)) as counters
+        from pg_database b join pg_class c on c.oid = leaving
+        where b.datname = current_database()) d
+    where s.id = any (scenarios) and (s.topic is null or choices is not null);
 end $$;
-comment on function marketing_automation_internal.entering_state(marketing_automation.scenario, marketing_automation.model, text) is
-    'API: private. All that decides who enters but the rows of tables that the entering query reads, whose tree is given. Null: that cannot be '
+comment on function marketing_automation_internal.entering_states(integer[]) is
+    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: that cannot be '
     'known, as this transaction has changed it';
 
 create function marketing_automation_internal.scan_state(
@@ -92,7 +100,7 @@ declare
     its record;
     state text;
 begin
-    if not marketing_automation_internal.is_settled(scenario) then
+    if not exists (select from marketing_automation_internal.settled_scenarios(array[scenario.id])) then
         return null;
     end if;
     select d.tables, d.tree, d.obstacle into its
@@ -101,9 +109,9 @@ begin
         return null;
     end if;
     -- First, as it looks at the counters of the present.
-    state := marketing_automation_internal.entering_state(scenario, model, its.tree);
+    state := (select e.state from marketing_automation_internal.entering_states(array[scenario.id]) e);
     -- Null if either is.
-    return encode(sha256(convert_to(state || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
+    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '

@@ -5,20 +5,24 @@
 -- table has one of these, which does nothing otherwise. Of a view, its tables are watched, and deletions count, too.
 
 create function marketing_automation_internal.watched_relations(relation regclass) returns table (id oid)
-language sql stable rows 10 set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
     with recursive tree (id) as (
         select c.oid from pg_class c where c.oid = watched_relations.relation
         union
         select i.inhrelid from tree t join pg_inherits i on i.inhparent = t.id
     )
-    select t.id from tree t
-$$;
+    select t.id from tree t;
+end $$;
 comment on function marketing_automation_internal.watched_relations(regclass) is
     'API: private. A table, and all that inherits from it, partitions among them';
 
 create function marketing_automation_internal.watch_triggers(watch marketing_automation_internal.watched_table)
     returns table (relation oid, name name, definition text, what text, trigger_id oid, version text)
-language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
+language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+begin
+    return query
     select c.oid, n.name, format('create trigger %I after %s for each %s execute function marketing_automation_internal.capture_keys(%L, %L)',
             n.name, format(k.event, c.oid::regclass), k.level, watch.id, watch.key_column),
         case when t.oid is null then 'missing'
@@ -39,8 +43,8 @@ language sql stable rows 3 set search_path = pg_catalog, pg_temp as $$
         as k (type, suffix, event, level)
         on (k.level = 'statement' or c.relkind <> 'p') and k.type <> all (case when watch.relation = watch.model_relation then array[8, 29] else array[21] end)
     cross join lateral (select format('marketing_automation_%s_%s', watch.id, k.suffix)::name) as n (name)
-    left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal
-$$;
+    left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal;
+end $$;
 comment on function marketing_automation_internal.watch_triggers(marketing_automation_internal.watched_table) is
     'API: private. The triggers that watching a table takes, by relation and name. what: missing, disabled or another one, null: it is there. '
     'version differs after every change of the trigger, and after the table was truncated or rewritten';

@@ -34,7 +34,10 @@ create table marketing_automation_internal.watched_scan (
     scenario_id integer primary key,
     seen pg_snapshot not null,
     digest text not null,
-    scanned_at timestamptz not null
+    scanned_at timestamptz not null,
+    relations oid[],
+    surroundings text,
+    constraint watched_scan_has_both check ((relations is null) = (surroundings is null))
 ) with (fillfactor = 50);
 comment on table marketing_automation_internal.watched_scan is
     'API: private. Scenarios that enroll by captured keys: what each has seen. Without a row a scenario reads all rows of its model. Not dumped';
@@ -42,3 +45,6 @@ comment on column marketing_automation_internal.watched_scan.seen is 'What was c
 comment on column marketing_automation_internal.watched_scan.digest is
     'A digest of all that decides who enters but the rows: once it is another one, all are read';
 comment on column marketing_automation_internal.watched_scan.scanned_at is 'When all rows were read last';
+comment on column marketing_automation_internal.watched_scan.relations is 'The tables and views of the entering query';
+comment on column marketing_automation_internal.watched_scan.surroundings is
+    'A digest of what an unchanged digest follows from, without a look at the query. Null: the query is to be analysed at the next run';

@@ -17,6 +17,7 @@ const COMPILED: [u32; 2] = [12, 13];
 #[derive(Default)]
 struct Dependencies {
     tables: BTreeSet<u32>,
+    views: BTreeSet<u32>,
     /// How many times the query names a relation, its views' queries included.
     relations: i32,
     obstacle: Option<String>,
@@ -24,7 +25,7 @@ struct Dependencies {
 
 /// Gives the OIDs of all tables that `query` may read when it runs as its owner, those of views, partitions and row security among
 /// them; its tree, in which dates such as 'today' are computed already; where its rows depend on anything else, the first such thing; and
-/// how many relations it names: one, if each of its rows depends on one row alone. The query has no parameter.
+/// how many relations it names: one, if each of its rows depends on one row alone; and the OIDs of the views. The query has no parameter.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // The macro wants the row written out.
 fn query_dependencies(
@@ -38,6 +39,7 @@ fn query_dependencies(
         name!(tree, String),
         name!(obstacle, Option<String>),
         name!(relations, i32),
+        name!(views, Vec<pg_sys::Oid>),
     ),
 > {
     let Ok(text) = CString::new(query) else {
@@ -61,8 +63,14 @@ fn query_dependencies(
         let tree = pg_sys::nodeToString(rewritten.cast());
         (found, CStr::from_ptr(tree).to_string_lossy().into_owned())
     });
-    let tables = found.tables.into_iter().map(pg_sys::Oid::from).collect();
-    TableIterator::once((tables, tree, found.obstacle, found.relations))
+    let oids = |of: BTreeSet<u32>| of.into_iter().map(pg_sys::Oid::from).collect();
+    TableIterator::once((
+        oids(found.tables),
+        tree,
+        found.obstacle,
+        found.relations,
+        oids(found.views),
+    ))
 }
 
 /// Visits a node and what is below.
@@ -206,7 +214,10 @@ impl Dependencies {
             let kind = class.relkind as u8;
             match kind {
                 // Its query stands beside it.
-                pg_sys::RELKIND_VIEW => continue,
+                pg_sys::RELKIND_VIEW => {
+                    self.views.insert(relation.to_u32());
+                    continue;
+                }
                 pg_sys::RELKIND_FOREIGN_TABLE => self.meet(|| "a foreign table".into()),
                 pg_sys::RELKIND_RELATION
                 | pg_sys::RELKIND_MATVIEW

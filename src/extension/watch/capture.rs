@@ -9,6 +9,7 @@ use pgrx::prelude::*;
 
 use super::marked::{self, Decision};
 use super::table::CapturedKeys;
+use crate::extension::settings;
 use crate::extension::worker::registry;
 
 /// A record has no longer one.
@@ -93,7 +94,7 @@ unsafe fn capture(trigger: &pg_sys::TriggerData, watch: i32) {
         if rows == 0 {
             return;
         }
-        if registry::preloaded() {
+        if settings::enroll_on_commit() && registry::preloaded() {
             registry::announce_written_on_commit();
         }
         let transaction = pg_sys::GetTopFullTransactionId();

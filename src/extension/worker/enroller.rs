@@ -41,6 +41,8 @@ impl Enroller {
     /// Works if rows were written and it is time. Gives how long to sleep at most before the next call; None: until woken.
     pub(super) fn run(&mut self) -> Option<Duration> {
         if !settings::enroll_on_commit() {
+            // Writers announce nothing meanwhile: once it is on, what was written until then is looked for.
+            self.unfinished = true;
             return None;
         }
         let began = Instant::now();

@@ -263,6 +263,7 @@ reset role;
 select count(*) from wat.captured() where keys = '1';
 
 select marketing_automation.unwatch('wat_person');
+select pg_stat_force_next_flush() as now \gset
 select wat.look(), wat.look();
 select count(*) from pg_trigger t where t.tgrelid = 'wat.person'::regclass and not t.tgisinternal;
 drop table wat.theirs;
