@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 pub mod addresses_in_text;
+pub mod attachment;
 pub mod bounce;
 pub mod campaign;
 pub mod canonical_address;

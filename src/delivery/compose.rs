@@ -168,6 +168,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             &settings.feedback_sender,
         )),
         headers: &headers,
+        attachments: &[],
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
     if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {

@@ -4,6 +4,7 @@ mod address;
 mod encoded_word;
 mod error;
 mod own_headers;
+mod parts;
 mod quoted_printable;
 mod reply_to;
 mod token_mailbox;
@@ -12,10 +13,11 @@ use std::time::SystemTime;
 
 use lettre::Message;
 use lettre::address::Envelope;
-use lettre::message::header::{ContentTransferEncoding, ContentType, HeaderName, HeaderValue};
-use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use lettre::message::Mailbox;
+use lettre::message::header::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+use crate::mail::attachment::Attachment;
 pub use address::{check_address, check_sender, name_and_address, sender_domain};
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;
@@ -66,6 +68,8 @@ pub struct Draft<'a> {
     pub feedback_id: Option<&'a str>,
     /// Names and values of the headers that the author adds, as [`check_header_name`] allows them.
     pub headers: &'a [(String, String)],
+    /// The files that it takes along.
+    pub attachments: &'a [Attachment],
 }
 
 /// A message ready for the transport.
@@ -104,7 +108,7 @@ impl Mail {
     }
 }
 
-/// Builds the message: multipart/alternative of text and HTML, and the headers of an automatic mail, a bulk one or not.
+/// Builds the message: multipart/alternative of text and HTML, its files, and the headers of an automatic mail, a bulk one or not.
 ///
 /// # Errors
 /// The first field that holds a control character, an address that is none, a message id or URL that does not fit
@@ -202,12 +206,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         message = message.raw_header(own_headers::header(name, value)?);
     }
     let mut message = message
-        .multipart(
-            // RFC 2046, section 5.1.4: the richest alternative comes last.
-            MultiPart::alternative()
-                .singlepart(part(ContentType::TEXT_PLAIN, draft.text)?)
-                .singlepart(part(ContentType::TEXT_HTML, draft.html)?),
-        )
+        .multipart(parts::body(draft.text, draft.html, draft.attachments)?)
         .map_err(|error| MessageError::Build(error.to_string()))?;
     let headers = message.headers_mut();
     for (name, mailbox) in [("From", &from), ("To", &to)] {
@@ -236,22 +235,6 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         smtputf8,
         is_staged: instead_of.is_some(),
     })
-}
-
-/// Makes a part that is always encoded, so that no line of the content can end the SMTP data (RUSTSEC-2026-0561).
-fn part(content_type: ContentType, content: &str) -> Result<SinglePart, MessageError> {
-    let mostly_ascii = content.is_ascii()
-        || content.bytes().filter(|byte| !byte.is_ascii()).count() * 6 < content.len();
-    let body = if mostly_ascii || content.is_empty() {
-        Body::dangerous_pre_encoded(
-            quoted_printable::encode(content),
-            ContentTransferEncoding::QuotedPrintable,
-        )
-    } else {
-        Body::new_with_encoding(content.to_owned(), ContentTransferEncoding::Base64)
-            .map_err(|_| MessageError::Build("content does not fit base64".to_owned()))?
-    };
-    Ok(SinglePart::builder().header(content_type).body(body))
 }
 
 fn raw(name: &'static str, value: &str) -> HeaderValue {

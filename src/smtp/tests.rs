@@ -34,6 +34,7 @@ fn letter(id: &str) -> Draft<'_> {
         list_id: None,
         feedback_id: None,
         headers: &[],
+        attachments: &[],
     }
 }
 

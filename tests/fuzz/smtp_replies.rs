@@ -169,6 +169,7 @@ fn mail(id: &str) -> Mail {
         list_id: None,
         feedback_id: None,
         headers: &[],
+        attachments: &[],
     })
     .expect("a mail")
 }

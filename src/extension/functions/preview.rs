@@ -208,6 +208,7 @@ fn render_preview(
         list_id: Some(list_id(&activity.scenario, &host).as_str()).filter(|_| is_bulk),
         feedback_id: feedback_id.as_deref(),
         headers: &mail.headers,
+        attachments: &[],
     })
     .unwrap_or_else(|error| refuse(&what, &error.to_string()));
     let row = (

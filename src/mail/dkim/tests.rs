@@ -25,6 +25,7 @@ fn mail() -> Mail {
         list_id: Some("a.t.example"),
         feedback_id: Some("1:a:marketing:t"),
         headers: &[],
+        attachments: &[],
     })
     .unwrap()
 }

@@ -3,6 +3,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::*;
 
 mod addresses;
+mod attachments;
 mod lines;
 mod own_headers;
 
@@ -25,6 +26,7 @@ fn draft() -> Draft<'static> {
         list_id: Some("welcome.t.example"),
         feedback_id: Some("12:scenario3:marketing"),
         headers: &[],
+        attachments: &[],
     }
 }
 
