@@ -1217,6 +1217,41 @@ comment on column marketing_automation.smtp_server.url is
 comment on column marketing_automation.smtp_server.password_file is
     'File whose first line is the password of the user in url, or, with auth=, an access token; readable by the server''s operating '
     'system user only';
+-- Attachments of mails.
+create table marketing_automation_internal.file_content (
+    digest bytea primary key check (octet_length(digest) = 32),
+    content bytea not null
+);
+-- Files are compressed already.
+alter table marketing_automation_internal.file_content alter column content set storage external;
+comment on table marketing_automation_internal.file_content is
+    'API: private. Contents of attachments of mails under way, each once; see outbox_file';
+comment on column marketing_automation_internal.file_content.digest is 'SHA-256 of content';
+
+create table marketing_automation_internal.outbox_file (
+    message_id bigint not null,
+    place integer not null,
+    name text,
+    type text,
+    cid text,
+    size bigint,
+    digest bytea,
+    primary key (message_id, place)
+);
+comment on table marketing_automation_internal.outbox_file is
+    'API: private. Attachments of mails in the outbox, as the query of the activity has given them; what is wrong with them the mailer says';
+comment on column marketing_automation_internal.outbox_file.place is 'Their order in a mail, from 1';
+comment on column marketing_automation_internal.outbox_file.size is 'Bytes; null: the query gave no content';
+comment on column marketing_automation_internal.outbox_file.digest is
+    'Its content in file_content; null: there is none, or more than a mail can take along';
+-- For drop_contents(): which mails have a content.
+create index outbox_file_content on marketing_automation_internal.outbox_file (digest);
+alter table marketing_automation.activity
+    add column attachments text,
+    add constraint activity_attachments_are_of_mail check (attachments is null or action is not distinct from 'send_email');
+comment on column marketing_automation.activity.attachments is
+    'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
+    'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1433,6 +1468,16 @@ create or replace function marketing_automation_internal.check_expression_with_r
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_expression_with_results_wrapper';
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
+
+create or replace function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_attachments_wrapper';
+comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text) is
+    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments';
+
+create or replace function marketing_automation_internal.attachment_fault(names text[], types text[], cids text[], sizes bigint[], html text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'attachment_fault_wrapper';
+comment on function marketing_automation_internal.attachment_fault(text[], text[], text[], bigint[], text) is
+    'API: private. Why a mail with this HTML cannot take these files along, null: it can. sizes: null for one without content';
 
 create or replace function marketing_automation_internal.webhook_origin(origin text) returns text
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_origin_wrapper';
@@ -5291,11 +5336,11 @@ begin
     if activity.action is distinct from 'webhook' then
         return;
     end if;
-    if num_nonnulls(activity.sender, activity.reply_to, activity.subject, activity.preheader, activity.text, activity.headers, activity.send_window, activity.message_class) > 0 then
+    if num_nonnulls(activity.sender, activity.reply_to, activity.subject, activity.preheader, activity.text, activity.headers, activity.attachments, activity.send_window, activity.message_class) > 0 then
         raise exception 'activity "%" is a webhook, and has %', activity.name, case when activity.sender is not null then 'a sender'
                 when activity.reply_to is not null then 'a reply_to' when activity.subject is not null then 'a subject'
                 when activity.preheader is not null then 'a preheader' when activity.text is not null then 'a text'
-                when activity.headers is not null then 'headers'
+                when activity.headers is not null then 'headers' when activity.attachments is not null then 'attachments'
                 when activity.send_window is not null then 'a send window' else 'a message class' end
             using errcode = 'check_violation', detail = 'Those are for mails, which go to people.',
                   hint = 'A webhook has a url, and a body in JSON; at_time says at which time of day it runs.';
@@ -5497,8 +5542,8 @@ begin
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
-                new.headers, new.url) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
-                old.text, old.headers, old.url))::integer;
+                new.headers, new.url, new.attachments is not null) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers, old.url, old.attachments is not null))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -5619,6 +5664,14 @@ begin
             marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
             case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
             scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
+    end if;
+    if new.attachments is not null and new.action is distinct from 'send_email' then
+        raise exception 'activity "%" has attachments, but sends no mail', new.name using errcode = 'check_violation',
+            detail = 'What takes files along is a mail; a variant takes those of its mail.', hint = 'Leave them out, or write action => ''send_email''.';
+    end if;
+    if new.attachments is not null and (tg_op = 'INSERT' or new.attachments is distinct from old.attachments) then
+        perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
+            format('attachments of activity "%s"', new.name));
     end if;
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
         perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,
@@ -6437,7 +6490,7 @@ create or replace function marketing_automation.add_activity(
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
     call text default null, reply_to text default null, preheader text default null, text text default null,
-    headers jsonb default null, url text default null
+    headers jsonb default null, url text default null, attachments text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -6464,18 +6517,19 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url, 'attachments', attachments))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to, preheader, text, headers, url)
+        wait_until, call, reply_to, preheader, text, headers, url, attachments)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
-            add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers, add_activity.url)
+            add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers, add_activity.url,
+            add_activity.attachments)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -6491,7 +6545,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text, text, text, jsonb, text) is
+    boolean, text, text, text, text, jsonb, text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -6503,7 +6557,8 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'of the mailboxes that replies to its mail go to, commas between several, null: to the sender; preheader: template of what mail programs '
     'show beside the subject; text: that of the plain-text alternative, null: it is made from the body; '
     'headers: names and templates of headers to add; url: with action => webhook, '
-    'template of the address that gets a POST, whose body is JSON: what body makes, or the row; see webhook_target';
+    'template of the address that gets a POST, whose body is JSON: what body makes, or the row; see webhook_target; attachments: SQL query over '
+    'self that gives the files of a mail: name, type, content (bytea), and cid of what its HTML shows';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -6882,17 +6937,249 @@ begin
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
         perform marketing_automation_internal.complete_contexts(array[changed]);
+        if tg_table_name = 'activity' and to_jsonb(new) ->> 'attachments' is not null
+            and (tg_op = 'INSERT' or to_jsonb(old) ->> 'attachments' is distinct from to_jsonb(new) ->> 'attachments') then
+            perform marketing_automation_internal.attach_to_queued(changed);
+        end if;
     end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url on marketing_automation.activity
+create or replace trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url, attachments on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create or replace trigger columns after insert or update on marketing_automation.activity_translation
     for each row execute function marketing_automation_internal.templates_changed();
+
+-- functions/attachments.sql
+-- Files that mails take along. A query of the activity gives them for each row, as its scenario's owner, when the mail is made; until it has
+-- left they are kept beside the outbox, a content that many mails have once.
+
+create or replace function marketing_automation_internal.files_query(activity marketing_automation.activity, model marketing_automation.model,
+    keeps_content boolean) returns text
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    -- Of too many files one more than there may be, and of too large ones their size alone: see src/mail/attachment.rs. Where the query gives
+    -- no cid, that name finds the one of the row beside it.
+    select format(E'select %s, f.place, f.name, f.type, f.cid, f.size, f.content from %s as self left join lateral (
+        select row_number() over () as place, left(a.name::text, 1000) as name, left(a.type::text, 300) as type, left(a.cid::text, 300) as cid,
+            octet_length(a.content)::bigint as size,
+            %s as content
+        from (
+            select b.name, b.type, b.content, (select cid from (select b.*) as c) as cid
+            from (\n%s\n) as b cross join (select null::text as cid) as d limit 21) as a) as f on true where %s',
+        marketing_automation_internal.as_key(model.key, model.key_type), model.relation,
+        case when keeps_content then 'case when sum(octet_length(a.content)) over (rows unbounded preceding) <= 10485760 then a.content end'
+            else 'null::bytea' end,
+        activity.attachments, marketing_automation_internal.key_condition(model.relation, model.key, model.key_type))
+$$;
+comment on function marketing_automation_internal.files_query(marketing_automation.activity, marketing_automation.model, boolean) is
+    'API: private. Query, to run as the scenario''s owner, that gives the files of the rows whose keys are in $1, those of each in their order; '
+    'of a row without files one row without a place. keeps_content: with their contents, where a mail can take them';
+
+create or replace function marketing_automation_internal.store_files(activity marketing_automation.activity, scenario marketing_automation.scenario,
+    model marketing_automation.model, mails bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+declare
+    answered integer;
+    contents bytea[];
+begin
+    with mail as materialized (
+        select o.id, o.key from unnest(mails) as u (id) join marketing_automation_internal.outbox o on o.id = u.id
+    ), asked as materialized (
+        select q.* from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(activity, model, true), array(select distinct m.key from mail m))
+            as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
+    ), found as materialized (
+        select a.*, sha256(a.content) as digest from asked a
+    ), kept as (
+        -- In order, as another session may keep the same.
+        insert into marketing_automation_internal.file_content (digest, content)
+        select k.digest, k.content from (select distinct on (f.digest) f.digest, f.content from found f where f.digest is not null order by f.digest) k
+        on conflict do nothing
+    ), listed as (
+        insert into marketing_automation_internal.outbox_file (message_id, place, name, type, cid, size, digest)
+        select m.id, f.place, f.name, f.type, f.cid, f.size, f.digest from mail m join found f on f.key = m.key where f.place is not null
+    )
+    select count(distinct m.id), array(select distinct f.digest from found f where f.digest is not null order by 1)
+    into answered, contents
+    from mail m where exists (select from asked a where a.key = m.key);
+    if answered < cardinality(mails) then
+        raise exception 'its row was gone when its attachments were asked for' using errcode = 'no_data_found';
+    end if;
+    -- What was there already may have been dropped with the last mail that had it; from here on it may not: see drop_contents().
+    perform from marketing_automation_internal.file_content c where c.digest = any (contents) for key share;
+    get diagnostics answered = row_count;
+    if answered < cardinality(contents) then
+        raise exception 'the content of an attachment was dropped while it was kept for another mail' using errcode = 'serialization_failure',
+            hint = 'It is tried again.';
+    end if;
+end $$;
+comment on function marketing_automation_internal.store_files(marketing_automation.activity, marketing_automation.scenario,
+    marketing_automation.model, bigint[]) is
+    'API: private. Asks for the files of these mails of the outbox, of one activity, and keeps them';
+
+create or replace function marketing_automation_internal.attach_files(activity_id integer, mails bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Together they have 200 MB at most, of which the query's result lies on disk.
+    slice constant integer := 20;
+    activity marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select a.* into activity from marketing_automation.activity a
+    where a.id = (select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = attach_files.activity_id);
+    if activity.attachments is null then
+        return;
+    end if;
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
+    model := marketing_automation_internal.usable_model(scenario);
+    for part in 1 .. coalesce(cardinality(mails), 0) by slice loop
+        perform marketing_automation_internal.store_files(activity, scenario, model, mails[part:part + slice - 1]);
+    end loop;
+end $$;
+comment on function marketing_automation_internal.attach_files(integer, bigint[]) is
+    'API: private. Gives these mails of an activity, or of a variant, which have just come into the outbox, their files. Raises what the query '
+    'raises for any of them';
+
+create or replace function marketing_automation_internal.attach_to_queued(activity_id integer) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    message text;
+begin
+    perform marketing_automation_internal.attach_files(activity_id, array(
+        select o.id from marketing_automation_internal.outbox o
+        where o.activity_id = attach_to_queued.activity_id and o.state = 'queued'
+          and not exists (select from marketing_automation_internal.outbox_file f where f.message_id = o.id)
+        order by o.id));
+exception when others then
+    if marketing_automation_internal.is_for_the_caller(sqlstate) then
+        raise;
+    end if;
+    get stacked diagnostics message = message_text;
+    raise warning 'mails of activity "%" that are queued have no attachments: %',
+            (select a.name from marketing_automation.activity a where a.id = attach_to_queued.activity_id),
+            marketing_automation_internal.public_error(message, sqlstate)
+        using errcode = sqlstate;
+end $$;
+comment on function marketing_automation_internal.attach_to_queued(integer) is
+    'API: private. Gives queued mails of an activity that have no files those of its query, which has changed; a warning says why it cannot';
+
+create or replace function marketing_automation_internal.drop_contents(contents bytea[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    unused bytea[];
+begin
+    -- Who lists one of them holds it until that is committed, and is seen by the statement after this one.
+    unused := array(
+        select c.digest from marketing_automation_internal.file_content c
+        where c.digest = any (contents) and not exists (select from marketing_automation_internal.outbox_file f where f.digest = c.digest)
+        order by c.digest for update skip locked);
+    delete from marketing_automation_internal.file_content c
+    where c.digest = any (unused) and not exists (select from marketing_automation_internal.outbox_file f where f.digest = c.digest);
+end $$;
+comment on function marketing_automation_internal.drop_contents(bytea[]) is
+    'API: private. Drops those of these contents that no mail under way has';
+
+create or replace function marketing_automation_internal.drop_files(mails bigint[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    contents bytea[];
+begin
+    with dropped as (
+        delete from marketing_automation_internal.outbox_file f
+        where f.message_id = any (mails) and not exists (select from marketing_automation_internal.outbox o where o.id = f.message_id)
+        returning f.digest
+    )
+    select array_agg(distinct d.digest) into contents from dropped d where d.digest is not null;
+    perform marketing_automation_internal.drop_contents(contents) where contents is not null;
+end $$;
+comment on function marketing_automation_internal.drop_files(bigint[]) is
+    'API: private. Drops the files of those of these mails that are in the outbox no more';
+
+create or replace function marketing_automation_internal.sweep_files() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    unused bytea[];
+begin
+    if not exists (select from marketing_automation_internal.file_content)
+        and not exists (select from marketing_automation_internal.outbox_file) then
+        return;
+    end if;
+    delete from marketing_automation_internal.outbox_file f
+    where not exists (select from marketing_automation_internal.outbox o where o.id = f.message_id);
+    unused := array(
+        select c.digest from marketing_automation_internal.file_content c
+        where not exists (select from marketing_automation_internal.outbox_file f where f.digest = c.digest) limit 1000);
+    perform marketing_automation_internal.drop_contents(unused) where unused <> '{}';
+end $$;
+comment on function marketing_automation_internal.sweep_files() is
+    'API: private. Drops the files of all mails that are in the outbox no more, however they have left it';
+
+create or replace function marketing_automation_internal.mail_files(mails bigint[])
+    returns table (message_id bigint, name text, type text, cid text, size bigint, digest bytea)
+language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
+    select f.message_id, f.name, f.type, f.cid, f.size, f.digest
+    from marketing_automation_internal.outbox_file f where f.message_id = any (mails) order by f.message_id, f.place
+$$;
+comment on function marketing_automation_internal.mail_files(bigint[]) is 'API: private. The files of mails of the outbox, in their order';
+
+create or replace function marketing_automation_internal.file_contents(mails bigint[], digests bytea[])
+    returns table (digest bytea, content bytea)
+language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
+    select c.digest, c.content from marketing_automation_internal.file_content c
+    where c.digest = any (digests) and exists (
+        select from marketing_automation_internal.outbox_file f where f.digest = c.digest and f.message_id = any (mails))
+$$;
+comment on function marketing_automation_internal.file_contents(bigint[], bytea[]) is
+    'API: private. Contents of files that these mails of the outbox have';
+
+create or replace function marketing_automation_internal.files_of_row(activity marketing_automation.activity, its_key text)
+    returns table (name text, type text, cid text, size bigint)
+language plpgsql rows 5 set search_path = pg_catalog, pg_temp as $$
+declare
+    sending marketing_automation.activity;
+    scenario marketing_automation.scenario;
+    model marketing_automation.model;
+begin
+    select a.* into sending from marketing_automation.activity a where a.id = marketing_automation_internal.sending_activity(activity);
+    if sending.attachments is null then
+        return;
+    end if;
+    select s.* into strict scenario from marketing_automation.scenario s where s.id = sending.scenario_id;
+    model := marketing_automation_internal.usable_model(scenario);
+    return query
+        select q.name, q.type, q.cid, q.size
+        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(sending, model, false), array[its_key])
+            as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
+        where q.place is not null order by q.place;
+end $$;
+comment on function marketing_automation_internal.files_of_row(marketing_automation.activity, text) is
+    'API: private. The files that a mail of an activity, or of a variant, would take along for the row with this key, without their contents';
+
+create or replace function marketing_automation_internal.demand_attachable(activity marketing_automation.activity, its_key text, html text) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    fault text;
+begin
+    -- Without a query nobody minds what the HTML says.
+    if (select a.attachments from marketing_automation.activity a
+            where a.id = marketing_automation_internal.sending_activity(activity)) is null then
+        return;
+    end if;
+    select marketing_automation_internal.attachment_fault(coalesce(array_agg(f.name), '{}'), coalesce(array_agg(f.type), '{}'),
+        coalesce(array_agg(f.cid), '{}'), coalesce(array_agg(f.size), '{}'), html) into fault
+    from marketing_automation_internal.files_of_row(activity, its_key) f;
+    if fault is not null then
+        raise exception 'mail of activity "%" cannot be made', activity.name using errcode = 'invalid_parameter_value', detail = fault,
+            hint = format('update marketing_automation.activity set attachments = … where name = %L;', activity.name);
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_attachable(marketing_automation.activity, text, text) is
+    'API: private. Raises unless the mail of an activity with this HTML can take along the files of the row with this key';
 
 -- functions/enter_again.sql
 -- Entering again: a row becomes a record once, ever, unless its scenario has reenter_after or an occasion. Then it does so once for each
@@ -9220,6 +9507,7 @@ declare
     target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
+    to_attach bigint[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -9342,6 +9630,7 @@ begin
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
                     else '' end, case when target is null then 'mail' else 'webhook' end, target
         from decided d where d.outcome in ('mailed', 'posted')
+        returning id
     ), reached as (
         -- Of who has not by then, it is asked again.
         delete from marketing_automation_internal.open_goal g using decided d
@@ -9424,11 +9713,13 @@ begin
     )
     select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
         case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end,
-        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end
-    into processed, queued, gone, to_call, their_keys
+        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end,
+        case when calls and activity.attachments is not null then array(select m.id from mail m order by m.id) end
+    into processed, queued, gone, to_call, their_keys, to_attach
     from counted c;
     -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
     perform marketing_automation_internal.call_records(activity, scenario, to_call, their_keys) where to_call is not null;
+    perform marketing_automation_internal.attach_files(activity.id, to_attach) where to_attach is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -9439,7 +9730,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
-    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
+    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls, and to ask for attachments';
 
 create or replace function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -13357,10 +13648,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create or replace function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text, has_attachments boolean)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css, u.url
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css, u.url, a.attachments is not null
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -13739,6 +14030,9 @@ begin
     then
         return;
     end if;
+    if only_of is null and full_scan then
+        perform marketing_automation_internal.sweep_files();
+    end if;
     -- Mostly nothing is due, and planning the claim takes longer than finding that.
     if marketing_automation_internal.mails_are_due(coalesce(assumed, statement_timestamp()), full_scan, only_of) then
         return query select c.* from marketing_automation_internal.claim_due_messages(batch_size, full_scan, claimer, assumed, only_of) c;
@@ -13859,6 +14153,9 @@ begin
         perform marketing_automation_internal.disable_targets(array_agg(r.name))
         from unnest(server_names, codes, states) as r (name, code, state) where r.code = 410 and r.state = 'failed' having count(*) > 0;
     end if;
+    if exists (select from marketing_automation_internal.outbox_file) then
+        perform marketing_automation_internal.drop_files(ids);
+    end if;
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;
@@ -13918,6 +14215,7 @@ begin
                f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
+        perform marketing_automation_internal.attach_files(its_activity, array[message]);
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then
@@ -14293,7 +14591,7 @@ comment on function marketing_automation.mailer_next_due() is
 create or replace function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text, has_attachments boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -14305,6 +14603,29 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select s.name, s.language, s.body from (select marketing_automation_internal.this_mailer()) me, marketing_automation.snippet s
 $$;
 comment on function marketing_automation.mailer_snippets() is 'API: mailer. The snippets that templates include';
+
+create or replace function marketing_automation_internal.claimed_by(me integer, ids bigint[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.state = 'sending' and o.mailer = me)
+$$;
+comment on function marketing_automation_internal.claimed_by(integer, bigint[]) is 'API: private. Those of these mails that a mailer has claimed';
+
+create or replace function marketing_automation.mailer_files(ids bigint[])
+returns table (message_id bigint, name text, type text, cid text, size bigint, digest bytea)
+language sql security definer rows 100 set search_path = pg_catalog, pg_temp as $$
+    select f.* from (select marketing_automation_internal.this_mailer() as id) me,
+        marketing_automation_internal.mail_files(marketing_automation_internal.claimed_by(me.id, mailer_files.ids)) f
+$$;
+comment on function marketing_automation.mailer_files(bigint[]) is 'API: mailer. The files of mails that this mailer has claimed';
+
+create or replace function marketing_automation.mailer_file_contents(ids bigint[], digests bytea[]) returns table (digest bytea, content bytea)
+language sql security definer rows 100 set search_path = pg_catalog, pg_temp as $$
+    select c.* from (select marketing_automation_internal.this_mailer() as id) me,
+        marketing_automation_internal.file_contents(marketing_automation_internal.claimed_by(me.id, mailer_file_contents.ids),
+            mailer_file_contents.digests) c
+$$;
+comment on function marketing_automation.mailer_file_contents(bigint[], bytea[]) is
+    'API: mailer. Contents of files of mails that this mailer has claimed';
 
 create or replace function marketing_automation.mailer_link_ids(urls text[]) returns table (url text, id bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -14812,6 +15133,7 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+    perform marketing_automation_internal.drop_files(mails);
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
     'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';
@@ -15664,7 +15986,8 @@ begin
         continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
-                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p
+                cross join lateral (select marketing_automation_internal.demand_attachable(activity, its_key, p.html) offset 0) c;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -15796,6 +16119,7 @@ begin
                clock_timestamp()
     from marketing_automation_internal.mail_row(its_activity, key) r
     returning id into its_id;
+    perform marketing_automation_internal.attach_files(its_activity.id, array[its_id]);
     perform marketing_automation_internal.notify_mailer();
     return its_id;
 end $$;
@@ -15821,7 +16145,8 @@ begin
         from marketing_automation_internal.mail_row(its_activity, key) r
         cross join lateral marketing_automation_internal.render_preview(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
-                r.time_zone, r.track_opens) p;
+                r.time_zone, r.track_opens) p
+        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
 
@@ -15932,6 +16257,7 @@ begin
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
                 its_row.track_opens) p;
+            perform marketing_automation_internal.demand_attachable(activity, its_key, mail.html);
             for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
                 where activity.action is distinct from 'webhook' loop
                 faults := jsonb_set(faults, array[fault.message], jsonb_build_object('severity', fault.severity, 'hint', fault.hint,
@@ -19551,9 +19877,15 @@ begin
                 from marketing_automation_internal.record r left join marketing_automation.scenario s on s.id = r.scenario_id
                 where r.id = any (whose)) x),
         'messages', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
+            select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
+                order by x.created_at, x.id), '[]') from (
                 select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
-                       m.sent_at, m.server, m.smtp_reply
+                       m.sent_at, m.server, m.smtp_reply, (
+                    -- Of mails under way.
+                    select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
+                    from marketing_automation_internal.outbox_file f
+                    left join marketing_automation_internal.file_content c on c.digest = f.digest
+                    where f.message_id = m.id) as attachments
                 from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
                 where m.id = any (mails) or m.record_id = any (whose)) x),
         'events', (
@@ -20283,6 +20615,8 @@ select pg_extension_config_dump('marketing_automation.subscription_log', '');
 select pg_extension_config_dump('marketing_automation.subscription_log_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
+select pg_extension_config_dump('marketing_automation_internal.file_content', '');
+select pg_extension_config_dump('marketing_automation_internal.outbox_file', '');
 
 do $$ begin
     for bucket in 0..39 loop
@@ -20374,7 +20708,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
          'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token'),
         ('mailer', 'shared', 'execute',
-         'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids '
+         'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids mailer_files mailer_file_contents '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),
         ('bounces', 'shared', 'execute', 'ingest_bounce')
     ) as t (accesses, about, privilege, objects)

@@ -21,6 +21,7 @@
 //! than what leaves within a second. An error of the store, a lost server or a panic in a mail ends a turn of the loop, not the
 //! process.
 
+mod attachments;
 pub mod breaker;
 pub mod channel;
 pub mod channels;

@@ -33,8 +33,8 @@ begin
         -- One more at most, whoever writes it: the last number there is would keep everybody from changing the activity.
         new.version := case when new.version > old.version then old.version + 1 else old.version end
             + ((new.action, new.sender, new.subject, new.body, new.message_class, new.reply_to, new.preheader, new.text,
-                new.headers, new.url) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
-                old.text, old.headers, old.url))::integer;
+                new.headers, new.url, new.attachments is not null) is distinct from (old.action, old.sender, old.subject, old.body, old.message_class, old.reply_to, old.preheader,
+                old.text, old.headers, old.url, old.attachments is not null))::integer;
         -- Raised because of something else, which must not fail because the model of this one is gone.
         if to_jsonb(new) - 'version' = to_jsonb(old) - 'version' then
             return new;
@@ -155,6 +155,14 @@ begin
             marketing_automation_internal.further_parts(new.reply_to, new.preheader, new.text),
             case when tg_op = 'UPDATE' then marketing_automation_internal.further_parts(old.reply_to, old.preheader, old.text) end,
             scenario.language, marketing_automation_internal.template_columns(model.relation, scenario.id));
+    end if;
+    if new.attachments is not null and new.action is distinct from 'send_email' then
+        raise exception 'activity "%" has attachments, but sends no mail', new.name using errcode = 'check_violation',
+            detail = 'What takes files along is a mail; a variant takes those of its mail.', hint = 'Leave them out, or write action => ''send_email''.';
+    end if;
+    if new.attachments is not null and (tg_op = 'INSERT' or new.attachments is distinct from old.attachments) then
+        perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
+            format('attachments of activity "%s"', new.name));
     end if;
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
         perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,

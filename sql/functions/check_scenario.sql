@@ -95,6 +95,7 @@ begin
             select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
                 its_row.track_opens) p;
+            perform marketing_automation_internal.demand_attachable(activity, its_key, mail.html);
             for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
                 where activity.action is distinct from 'webhook' loop
                 faults := jsonb_set(faults, array[fault.message], jsonb_build_object('severity', fault.severity, 'hint', fault.hint,

@@ -326,6 +326,9 @@ begin
     then
         return;
     end if;
+    if only_of is null and full_scan then
+        perform marketing_automation_internal.sweep_files();
+    end if;
     -- Mostly nothing is due, and planning the claim takes longer than finding that.
     if marketing_automation_internal.mails_are_due(coalesce(assumed, statement_timestamp()), full_scan, only_of) then
         return query select c.* from marketing_automation_internal.claim_due_messages(batch_size, full_scan, claimer, assumed, only_of) c;

@@ -101,6 +101,9 @@ begin
         perform marketing_automation_internal.disable_targets(array_agg(r.name))
         from unnest(server_names, codes, states) as r (name, code, state) where r.code = 410 and r.state = 'failed' having count(*) > 0;
     end if;
+    if exists (select from marketing_automation_internal.outbox_file) then
+        perform marketing_automation_internal.drop_files(ids);
+    end if;
     if exists (select from marketing_automation_internal.capped_mail) then
         perform marketing_automation_internal.settle_capped(ids, attempts, states, results, result_at);
     end if;

@@ -37,9 +37,15 @@ begin
                 from marketing_automation_internal.record r left join marketing_automation.scenario s on s.id = r.scenario_id
                 where r.id = any (whose)) x),
         'messages', (
-            select coalesce(jsonb_agg(to_jsonb(x) order by x.created_at, x.id), '[]') from (
+            select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
+                order by x.created_at, x.id), '[]') from (
                 select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
-                       m.sent_at, m.server, m.smtp_reply
+                       m.sent_at, m.server, m.smtp_reply, (
+                    -- Of mails under way.
+                    select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
+                    from marketing_automation_internal.outbox_file f
+                    left join marketing_automation_internal.file_content c on c.digest = f.digest
+                    where f.message_id = m.id) as attachments
                 from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
                 where m.id = any (mails) or m.record_id = any (whose)) x),
         'events', (

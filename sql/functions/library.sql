@@ -67,6 +67,16 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
 
+create function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text) returns void
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_attachments_wrapper';
+comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text) is
+    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments';
+
+create function marketing_automation_internal.attachment_fault(names text[], types text[], cids text[], sizes bigint[], html text) returns text
+language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'attachment_fault_wrapper';
+comment on function marketing_automation_internal.attachment_fault(text[], text[], text[], bigint[], text) is
+    'API: private. Why a mail with this HTML cannot take these files along, null: it can. sizes: null for one without content';
+
 create function marketing_automation_internal.webhook_origin(origin text) returns text
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'webhook_origin_wrapper';
 comment on function marketing_automation_internal.webhook_origin(text) is

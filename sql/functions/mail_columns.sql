@@ -198,13 +198,17 @@ begin
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
         perform marketing_automation_internal.complete_contexts(array[changed]);
+        if tg_table_name = 'activity' and to_jsonb(new) ->> 'attachments' is not null
+            and (tg_op = 'INSERT' or to_jsonb(old) ->> 'attachments' is distinct from to_jsonb(new) ->> 'attachments') then
+            perform marketing_automation_internal.attach_to_queued(changed);
+        end if;
     end if;
     return null;
 end $$;
 comment on function marketing_automation_internal.templates_changed() is
     'API: private. Trigger: the scenario''s owner may read what templates use, and queued mails get it';
 
-create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url on marketing_automation.activity
+create trigger columns after insert or update of action, sender, subject, body, reply_to, preheader, text, headers, url, attachments on marketing_automation.activity
     for each row execute function marketing_automation_internal.templates_changed();
 
 create trigger columns after insert or update on marketing_automation.activity_translation

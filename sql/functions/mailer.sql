@@ -38,10 +38,10 @@ comment on function marketing_automation_internal.rescue_messages(boolean, integ
 create function marketing_automation_internal.mail_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text, has_attachments boolean)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select u.id, marketing_automation_internal.template_version(u.id), a.name, s.name, s.language, t.language, t.sender, t.subject, t.body,
-        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css, u.url
+        k.name, k.bulk_headers, t.reply_to, s.utm, s.utm_hosts, t.preheader, t.text, t.headers, s.inline_css, u.url, a.attachments is not null
     from marketing_automation.activity u
     join marketing_automation.activity a on a.id = marketing_automation_internal.sending_activity(u)
     join marketing_automation.scenario s on s.id = a.scenario_id

@@ -120,7 +120,7 @@ comment on function marketing_automation.mailer_next_due() is
 create function marketing_automation.mailer_templates(activities integer[])
 returns table (activity_id integer, version integer, activity text, scenario text, own_language text, language text, sender text,
     subject text, body text, message_class text, bulk_headers boolean, reply_to text,
-    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text)
+    utm text, utm_hosts text, preheader text, text text, headers jsonb, inline_css boolean, url text, has_attachments boolean)
 language sql security definer set search_path = pg_catalog, pg_temp as $$
     select t.* from (select marketing_automation_internal.this_mailer()) me,
         marketing_automation_internal.mail_templates(mailer_templates.activities) t
@@ -132,6 +132,29 @@ language sql security definer set search_path = pg_catalog, pg_temp as $$
     select s.name, s.language, s.body from (select marketing_automation_internal.this_mailer()) me, marketing_automation.snippet s
 $$;
 comment on function marketing_automation.mailer_snippets() is 'API: mailer. The snippets that templates include';
+
+create function marketing_automation_internal.claimed_by(me integer, ids bigint[]) returns bigint[]
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select array(select o.id from marketing_automation_internal.outbox o where o.id = any (ids) and o.state = 'sending' and o.mailer = me)
+$$;
+comment on function marketing_automation_internal.claimed_by(integer, bigint[]) is 'API: private. Those of these mails that a mailer has claimed';
+
+create function marketing_automation.mailer_files(ids bigint[])
+returns table (message_id bigint, name text, type text, cid text, size bigint, digest bytea)
+language sql security definer rows 100 set search_path = pg_catalog, pg_temp as $$
+    select f.* from (select marketing_automation_internal.this_mailer() as id) me,
+        marketing_automation_internal.mail_files(marketing_automation_internal.claimed_by(me.id, mailer_files.ids)) f
+$$;
+comment on function marketing_automation.mailer_files(bigint[]) is 'API: mailer. The files of mails that this mailer has claimed';
+
+create function marketing_automation.mailer_file_contents(ids bigint[], digests bytea[]) returns table (digest bytea, content bytea)
+language sql security definer rows 100 set search_path = pg_catalog, pg_temp as $$
+    select c.* from (select marketing_automation_internal.this_mailer() as id) me,
+        marketing_automation_internal.file_contents(marketing_automation_internal.claimed_by(me.id, mailer_file_contents.ids),
+            mailer_file_contents.digests) c
+$$;
+comment on function marketing_automation.mailer_file_contents(bigint[], bytea[]) is
+    'API: mailer. Contents of files of mails that this mailer has claimed';
 
 create function marketing_automation.mailer_link_ids(urls text[]) returns table (url text, id bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$

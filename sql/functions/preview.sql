@@ -112,7 +112,8 @@ begin
         continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
             perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
-                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p;
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p
+                cross join lateral (select marketing_automation_internal.demand_attachable(activity, its_key, p.html) offset 0) c;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
                 raise;
@@ -244,6 +245,7 @@ begin
                clock_timestamp()
     from marketing_automation_internal.mail_row(its_activity, key) r
     returning id into its_id;
+    perform marketing_automation_internal.attach_files(its_activity.id, array[its_id]);
     perform marketing_automation_internal.notify_mailer();
     return its_id;
 end $$;
@@ -269,7 +271,8 @@ begin
         from marketing_automation_internal.mail_row(its_activity, key) r
         cross join lateral marketing_automation_internal.render_preview(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
-                r.time_zone, r.track_opens) p;
+                r.time_zone, r.track_opens) p
+        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
 

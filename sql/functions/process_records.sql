@@ -59,6 +59,7 @@ declare
     target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
+    to_attach bigint[];
     processed integer;
     queued integer;
     wanted integer := cardinality(records);
@@ -181,6 +182,7 @@ begin
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
                     else '' end, case when target is null then 'mail' else 'webhook' end, target
         from decided d where d.outcome in ('mailed', 'posted')
+        returning id
     ), reached as (
         -- Of who has not by then, it is asked again.
         delete from marketing_automation_internal.open_goal g using decided d
@@ -263,11 +265,13 @@ begin
     )
     select c.records, c.mailed, array(select d.record_id from decided d where d.outcome = 'blocked'),
         case when calls and activity.action = 'call' then array(select d.record_id from decided d where d.outcome = 'executed') end,
-        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end
-    into processed, queued, gone, to_call, their_keys
+        case when calls and activity.action = 'call' then array(select d.key from decided d where d.outcome = 'executed') end,
+        case when calls and activity.attachments is not null then array(select m.id from mail m order by m.id) end
+    into processed, queued, gone, to_call, their_keys, to_attach
     from counted c;
     -- Apart from the statement above, so that what it calls finds the activity done, and may change what that has written.
     perform marketing_automation_internal.call_records(activity, scenario, to_call, their_keys) where to_call is not null;
+    perform marketing_automation_internal.attach_files(activity.id, to_attach) where to_attach is not null;
     if gone <> '{}' then
         processed := processed - marketing_automation_internal.keep_returned(activity.id, gone);
     end if;
@@ -278,7 +282,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.process_records(marketing_automation.activity, bigint[], timestamptz, text, boolean) is
     'API: private. Runs one activity for these records, which due_records() has locked, in one statement, but for those whose date is to '
-    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls';
+    'come, which wait for it; how many. Raises what a user expression raises. calls: whether to call what it calls, and to ask for attachments';
 
 create function marketing_automation_internal.key_raises(activity marketing_automation.activity, of_record bigint) returns boolean
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -84,6 +84,7 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+    perform marketing_automation_internal.drop_files(mails);
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
     'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';

@@ -28,6 +28,7 @@ begin
                f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
+        perform marketing_automation_internal.attach_files(its_activity, array[message]);
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then

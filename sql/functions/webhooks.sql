@@ -29,11 +29,11 @@ begin
     if activity.action is distinct from 'webhook' then
         return;
     end if;
-    if num_nonnulls(activity.sender, activity.reply_to, activity.subject, activity.preheader, activity.text, activity.headers, activity.send_window, activity.message_class) > 0 then
+    if num_nonnulls(activity.sender, activity.reply_to, activity.subject, activity.preheader, activity.text, activity.headers, activity.attachments, activity.send_window, activity.message_class) > 0 then
         raise exception 'activity "%" is a webhook, and has %', activity.name, case when activity.sender is not null then 'a sender'
                 when activity.reply_to is not null then 'a reply_to' when activity.subject is not null then 'a subject'
                 when activity.preheader is not null then 'a preheader' when activity.text is not null then 'a text'
-                when activity.headers is not null then 'headers'
+                when activity.headers is not null then 'headers' when activity.attachments is not null then 'attachments'
                 when activity.send_window is not null then 'a send window' else 'a message class' end
             using errcode = 'check_violation', detail = 'Those are for mails, which go to people.',
                   hint = 'A webhook has a url, and a body in JSON; at_time says at which time of day it runs.';

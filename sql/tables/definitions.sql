@@ -225,6 +225,7 @@ create table marketing_automation.activity (
     text text,
     headers jsonb,
     url text,
+    attachments text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -235,6 +236,7 @@ create table marketing_automation.activity (
     constraint activity_call_does_not_branch check (call is null or branch_by is null),
     constraint activity_webhook_has_url check ((action is not distinct from 'webhook') = (url is not null)),
     constraint activity_webhook_does_not_branch check (url is null or branch_by is null),
+    constraint activity_attachments_are_of_mail check (attachments is null or action is not distinct from 'send_email'),
     constraint activity_wait_ends check (wait_until is null or delay is not null),
     constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
         or (branch_by is null and action is not distinct from 'send_email')),
@@ -273,6 +275,9 @@ comment on column marketing_automation.activity.text is
     'a body of its own has a text of its own, or none';
 comment on column marketing_automation.activity.headers is
     'Headers to add to its mails, an object of names and templates, such as {"X-Campaign": "{{ scenario.name }}"}; one that prints nothing is left out';
+comment on column marketing_automation.activity.attachments is
+    'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
+    'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';
 comment on column marketing_automation.activity.url is
     'Template of the address that an activity with the action webhook POSTs to, of a server in webhook_target: scheme, host and port are written out';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';

@@ -58,6 +58,35 @@ create index outbox_due on marketing_automation_internal.outbox (activity_id, do
 -- For claim_messages: tests, which do not wait for their scenario to run.
 create index outbox_test on marketing_automation_internal.outbox (due_at) where record_id is null;
 
+create table marketing_automation_internal.file_content (
+    digest bytea primary key check (octet_length(digest) = 32),
+    content bytea not null
+);
+-- Files are compressed already.
+alter table marketing_automation_internal.file_content alter column content set storage external;
+comment on table marketing_automation_internal.file_content is
+    'API: private. Contents of attachments of mails under way, each once; see outbox_file';
+comment on column marketing_automation_internal.file_content.digest is 'SHA-256 of content';
+
+create table marketing_automation_internal.outbox_file (
+    message_id bigint not null,
+    place integer not null,
+    name text,
+    type text,
+    cid text,
+    size bigint,
+    digest bytea,
+    primary key (message_id, place)
+);
+comment on table marketing_automation_internal.outbox_file is
+    'API: private. Attachments of mails in the outbox, as the query of the activity has given them; what is wrong with them the mailer says';
+comment on column marketing_automation_internal.outbox_file.place is 'Their order in a mail, from 1';
+comment on column marketing_automation_internal.outbox_file.size is 'Bytes; null: the query gave no content';
+comment on column marketing_automation_internal.outbox_file.digest is
+    'Its content in file_content; null: there is none, or more than a mail can take along';
+-- For drop_contents(): which mails have a content.
+create index outbox_file_content on marketing_automation_internal.outbox_file (digest);
+
 create table marketing_automation_internal.message_log (
     id bigint not null,
     record_id bigint,

@@ -1181,3 +1181,38 @@ comment on column marketing_automation.smtp_server.url is
 comment on column marketing_automation.smtp_server.password_file is
     'File whose first line is the password of the user in url, or, with auth=, an access token; readable by the server''s operating '
     'system user only';
+-- Attachments of mails.
+create table marketing_automation_internal.file_content (
+    digest bytea primary key check (octet_length(digest) = 32),
+    content bytea not null
+);
+-- Files are compressed already.
+alter table marketing_automation_internal.file_content alter column content set storage external;
+comment on table marketing_automation_internal.file_content is
+    'API: private. Contents of attachments of mails under way, each once; see outbox_file';
+comment on column marketing_automation_internal.file_content.digest is 'SHA-256 of content';
+
+create table marketing_automation_internal.outbox_file (
+    message_id bigint not null,
+    place integer not null,
+    name text,
+    type text,
+    cid text,
+    size bigint,
+    digest bytea,
+    primary key (message_id, place)
+);
+comment on table marketing_automation_internal.outbox_file is
+    'API: private. Attachments of mails in the outbox, as the query of the activity has given them; what is wrong with them the mailer says';
+comment on column marketing_automation_internal.outbox_file.place is 'Their order in a mail, from 1';
+comment on column marketing_automation_internal.outbox_file.size is 'Bytes; null: the query gave no content';
+comment on column marketing_automation_internal.outbox_file.digest is
+    'Its content in file_content; null: there is none, or more than a mail can take along';
+-- For drop_contents(): which mails have a content.
+create index outbox_file_content on marketing_automation_internal.outbox_file (digest);
+alter table marketing_automation.activity
+    add column attachments text,
+    add constraint activity_attachments_are_of_mail check (attachments is null or action is not distinct from 'send_email');
+comment on column marketing_automation.activity.attachments is
+    'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
+    'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';

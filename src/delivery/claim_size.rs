@@ -35,6 +35,11 @@ impl ClaimSize {
         self.size
     }
 
+    /// After a claim of which there was room for only so many mails.
+    pub(super) fn shrink_to(&mut self, mails: usize) {
+        self.size = self.size.min(mails);
+    }
+
     pub(super) fn lease(&self) -> Duration {
         self.lease
     }

@@ -7,6 +7,7 @@ use super::identifiers::{feedback_id, list_id};
 use super::job::{Job, Prepared, ReadyMail};
 use super::mail_settings::MailSettings;
 use super::outcome::Outcome;
+use crate::mail::attachment;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Rendered;
@@ -63,6 +64,7 @@ pub(super) fn render_by<T>(
 pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outcome> {
     let Job {
         mail,
+        files,
         compiled,
         settings,
         ..
@@ -93,6 +95,14 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         Target::OpenImage => base.open(&sign(Purpose::Open, None)),
         Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
     });
+    if compiled
+        .as_ref()
+        .is_some_and(|compiled| compiled.has_attachments)
+    {
+        let has = |cid: &str| files.iter().any(|file| file.label.is(cid));
+        attachment::check_references(&assembled.html, has)
+            .map_err(|reason| Outcome::Failed(reason.into()))?;
+    }
     let from = assembled.sender.as_ref().or(settings.email_from.as_ref());
     let Some(from) = from else {
         return Err(Outcome::Retry(
@@ -168,7 +178,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
             &settings.feedback_sender,
         )),
         headers: &headers,
-        attachments: &[],
+        attachments: files,
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
     if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
+use super::attachments::Attachments;
 use super::channel::Channel;
 use super::claim_size::ClaimSize;
 use super::clock::Clock;
@@ -51,6 +52,7 @@ pub struct Engine<S, C: Channel, H> {
     clock: Clock,
     pool: SenderPool<C>,
     templates: Templates,
+    attachments: Attachments,
     claim_size: ClaimSize,
     scan_interval: ScanInterval,
     purged_at: Option<Instant>,
@@ -102,6 +104,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             host,
             clock,
             templates: Templates::default(),
+            attachments: Attachments::default(),
             claim_size: ClaimSize::default(),
             scan_interval: ScanInterval::default(),
             purged_at: None,

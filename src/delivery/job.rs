@@ -16,12 +16,15 @@ use super::rests::Party;
 use super::revocation::{SharedRevocations, Subject};
 use super::store::Claimed;
 use super::templates::Compiled;
+use crate::mail::attachment::Attachment;
 use crate::mail::canonical_address;
 use crate::mail::rendered::Rendered;
 
 /// A claimed mail and what it takes to render and send it. However it ends, its end is reported once.
 pub struct Job {
     pub mail: Claimed,
+    /// The files that it takes along.
+    pub(super) files: Vec<Attachment>,
     /// None: the activity was deleted meanwhile.
     pub(super) compiled: Option<Arc<Compiled>>,
     pub(super) settings: Arc<MailSettings>,
@@ -82,6 +85,7 @@ impl Job {
         Job {
             buckets: buckets(&mail, &lease.revocations),
             mail,
+            files: Vec::new(),
             compiled,
             settings: Arc::clone(settings),
             server: "".into(),

@@ -179,7 +179,8 @@ fn choose_awake(
 }
 
 fn kilobytes(prepared: &Prepared, job: &Job) -> u32 {
-    let bytes = prepared.size() + job.mail.context.len();
+    let files: usize = job.files.iter().map(|file| file.content.len()).sum();
+    let bytes = prepared.size() + job.mail.context.len() + files;
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 

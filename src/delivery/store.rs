@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::message_class::MessageClass;
 use super::revocation::SharedRevocations;
 use super::server::definition::Definition;
+use crate::mail::attachment::File;
 use crate::mail::bounce::Rules;
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
@@ -101,7 +102,21 @@ pub struct TemplateRow {
     pub utm_hosts: Option<String>,
     /// Of a webhook, whose body is JSON; None: it is a mail.
     pub url: Option<String>,
+    /// Whether its mails take files along.
+    pub has_attachments: bool,
 }
+
+/// A file of a claimed mail.
+#[derive(Debug, Clone)]
+pub struct FileRow {
+    pub mail: i64,
+    pub file: File,
+    /// By which its content is kept; None: it has none, or too much.
+    pub digest: Option<Digest>,
+}
+
+/// SHA-256 of a content.
+pub type Digest = Vec<u8>;
 
 /// The result of a delivery as the database keeps it.
 #[derive(Debug, Clone)]
@@ -217,6 +232,13 @@ pub trait Store {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>>;
 
     fn snippets(&mut self) -> Result<Snippets>;
+
+    /// The files of these claimed mails, those of each in their order.
+    fn files(&mut self, mails: Vec<i64>) -> Result<Vec<FileRow>>;
+
+    /// The contents of files of these claimed mails.
+    fn contents(&mut self, mails: Vec<i64>, digests: Vec<Digest>)
+    -> Result<Vec<(Digest, Vec<u8>)>>;
 
     /// The ids of URLs; new ones are stored.
     fn link_ids(&mut self, urls: Vec<String>) -> Result<Vec<(String, i64)>>;

@@ -13,6 +13,7 @@ pub struct Compiled {
     pub(super) activity: String,
     pub(super) scenario: String,
     pub(super) class: MessageClass,
+    pub(super) has_attachments: bool,
     pub(super) translations: Arc<Translations>,
     pub(super) choice: Choice,
     pub(super) template: OnceLock<std::result::Result<MailTemplate, TemplateError>>,
@@ -33,17 +34,26 @@ pub struct Activity {
     pub name: String,
     pub scenario: String,
     pub class: MessageClass,
+    pub has_attachments: bool,
     pub translations: Arc<Translations>,
     compiled: HashMap<Choice, Arc<Compiled>>,
 }
 
 /// Puts the rows together: activities by their ids.
 pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> HashMap<i32, Activity> {
-    let mut found: HashMap<i32, (i32, String, String, MessageClass, Translations)> = HashMap::new();
+    let mut found: HashMap<i32, (i32, String, String, MessageClass, bool, Translations)> =
+        HashMap::new();
     for row in rows {
         let (.., translations) = found.entry(row.activity).or_insert_with(|| {
             let translations = Translations::new(&row.own_language, Arc::clone(snippets));
-            (row.version, row.name, row.scenario, row.class, translations)
+            (
+                row.version,
+                row.name,
+                row.scenario,
+                row.class,
+                row.has_attachments,
+                translations,
+            )
         });
         // The body of a webhook is JSON, which is written otherwise than HTML.
         let (body, payload) = match row.url {
@@ -73,17 +83,20 @@ pub fn translations_of(rows: Vec<TemplateRow>, snippets: &Arc<Snippets>) -> Hash
     }
     found
         .into_iter()
-        .map(|(id, (version, name, scenario, class, translations))| {
-            let activity = Activity {
-                version,
-                name,
-                scenario,
-                class,
-                translations: Arc::new(translations),
-                compiled: HashMap::new(),
-            };
-            (id, activity)
-        })
+        .map(
+            |(id, (version, name, scenario, class, has_attachments, translations))| {
+                let activity = Activity {
+                    version,
+                    name,
+                    scenario,
+                    class,
+                    has_attachments,
+                    translations: Arc::new(translations),
+                    compiled: HashMap::new(),
+                };
+                (id, activity)
+            },
+        )
         .collect()
 }
 
@@ -104,6 +117,7 @@ impl Activity {
                     activity: self.name.clone(),
                     scenario: self.scenario.clone(),
                     class: self.class.clone(),
+                    has_attachments: self.has_attachments,
                     translations: Arc::clone(&self.translations),
                     choice: entry.key().clone(),
                     template: OnceLock::new(),
@@ -155,6 +169,12 @@ impl Templates {
         self.activities
             .extend(translations_of(fetched, &self.snippets));
         Ok(())
+    }
+
+    /// Whether a claimed mail takes files along.
+    pub(super) fn has_attachments(&self, mail: &Claimed) -> bool {
+        let activity = self.activities.get(&mail.template);
+        activity.is_some_and(|activity| activity.has_attachments)
     }
 
     /// The templates for a claimed mail; None: its activity was deleted meanwhile.

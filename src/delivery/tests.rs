@@ -1,5 +1,6 @@
 //! The engine with a store and servers in memory, and a clock in the test's hand.
 
+mod attachments;
 mod breaker;
 mod claims;
 pub(super) mod clock;

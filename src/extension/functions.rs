@@ -2,6 +2,7 @@
 
 mod address;
 mod argument;
+mod attachments;
 mod bounce;
 mod call_with_caller;
 mod expression;

@@ -8,7 +8,6 @@ use lettre::message::header::ContentType;
 use percent_encoding::percent_decode_str;
 
 use super::html_tokens::{Tag, Token, Tokens};
-use super::message::is_forbidden_in_header;
 
 /// Most files that a mail takes along.
 pub const MAX_FILES: usize = 20;
@@ -47,6 +46,13 @@ pub struct Label {
 pub struct Attachment {
     pub label: Label,
     pub content: Arc<[u8]>,
+}
+
+impl Label {
+    /// Whether it has this cid.
+    pub fn is(&self, cid: &str) -> bool {
+        self.cid.as_deref() == Some(cid)
+    }
 }
 
 /// Gives the labels of files in their order.
@@ -99,20 +105,16 @@ pub fn labels(files: &[File]) -> Result<Vec<Label>, String> {
     Ok(labels)
 }
 
-/// Checks that the files which an HTML shows are there.
+/// Checks that the files which an HTML shows are there; `has` tells of a cid whether a file has it.
 ///
 /// # Errors
 /// The first that is not.
-pub fn check_references(html: &str, labels: &[Label]) -> Result<(), String> {
+pub fn check_references(html: &str, has: impl Fn(&str) -> bool) -> Result<(), String> {
     for (_, token) in Tokens::new(html) {
         let Token::Start(tag) = token else {
             continue;
         };
-        let missing = references(&tag).find(|cid| {
-            !labels
-                .iter()
-                .any(|label| label.cid.as_deref() == Some(cid.as_str()))
-        });
+        let missing = references(&tag).find(|cid| !has(cid));
         if let Some(cid) = missing {
             return Err(format!(
                 "its HTML shows cid:{}, and no attachment has that cid",
@@ -163,7 +165,7 @@ fn clean_name(name: &str) -> String {
     let last = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let seen: String = last
         .chars()
-        .filter(|&c| !is_forbidden_in_header(c) && !is_direction(c))
+        .filter(|&c| !c.is_control() && !is_unseen(c))
         .collect();
     let seen = seen.trim().trim_end_matches('.').trim_end();
     let length = seen.chars().count();
@@ -179,9 +181,9 @@ fn clean_name(name: &str) -> String {
     seen.chars().take(kept).chain(ending.chars()).collect()
 }
 
-/// Characters that turn the direction of writing around, so that `…fdp.exe` is shown as `…exe.pdf`; and those of no width.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+/// Characters that turn the direction of writing around, so that `…fdp.exe` is shown as `…exe.pdf`; those of no width, and line ends.
+fn is_unseen(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }
 
 /// RFC 2045, section 5.1: a character of a token.

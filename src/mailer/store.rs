@@ -15,8 +15,10 @@ use super::settings::Answer;
 use crate::delivery::message_class::MessageClass;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Share, Store, TemplateRow,
+    Claim, Claimed, Completed, Digest, FileRow, Found, Grant, NextDue, Policy, Result, Share,
+    Store, TemplateRow,
 };
+use crate::mail::attachment::File;
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
 
@@ -148,7 +150,7 @@ impl Store for PostgresStore {
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.session.borrow_mut().ask(async |live| {
             let question = "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, \
-                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text, inline_css, url \
+                 message_class, bulk_headers, reply_to, utm, utm_hosts, preheader, text, headers::text, inline_css, url, has_attachments \
                  from marketing_automation.mailer_templates($1)";
             let rows = live.client.query(question, &[&activities]).await?;
             let rows = rows.iter().map(|row| {
@@ -174,6 +176,7 @@ impl Store for PostgresStore {
                     headers: row.try_get(16)?,
                     inline_css: row.try_get(17)?,
                     url: row.try_get(18)?,
+                    has_attachments: row.try_get(19)?,
                 })
             });
             rows.collect()
@@ -189,6 +192,41 @@ impl Store for PostgresStore {
                 snippets.add(row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
             }
             Ok(snippets)
+        })
+    }
+
+    fn files(&mut self, mails: Vec<i64>) -> Result<Vec<FileRow>> {
+        self.session.borrow_mut().ask(async |live| {
+            let question = "select message_id, name, type, cid, size, digest from marketing_automation.mailer_files($1)";
+            let rows = live.client.query(question, &[&mails]).await?;
+            let rows = rows.iter().map(|row| {
+                Ok(FileRow {
+                    mail: row.try_get(0)?,
+                    file: File {
+                        name: row.try_get(1)?,
+                        content_type: row.try_get(2)?,
+                        cid: row.try_get(3)?,
+                        size: row.try_get::<_, Option<i64>>(4)?.map(i64::unsigned_abs),
+                    },
+                    digest: row.try_get(5)?,
+                })
+            });
+            rows.collect()
+        })
+    }
+
+    fn contents(
+        &mut self,
+        mails: Vec<i64>,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<(Digest, Vec<u8>)>> {
+        self.session.borrow_mut().ask(async |live| {
+            let question =
+                "select digest, content from marketing_automation.mailer_file_contents($1, $2)";
+            let rows = live.client.query(question, &[&mails, &digests]).await?;
+            rows.iter()
+                .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+                .collect()
         })
     }
 

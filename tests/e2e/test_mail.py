@@ -43,6 +43,40 @@ def test_a_mail_has_the_headers_and_parts_that_it_should_have(shop, sink):
     assert 'href="mailto:help@example.org"' in mail.html and 'href="#top"' in mail.html
 
 
+FILES = """
+select d.* from (values
+    ('Rechnung für ' || self.name || '.pdf', 'application/pdf', decode(repeat('00ff0a2e0d0a', 30000), 'hex'), null),
+    ('logo.png', 'image/png', decode('89504e470d0a1a0a', 'hex'), 'logo'),
+    ('notes.txt', 'text/plain; charset=utf-8', case when self.name <> 'None' then convert_to('For ' || self.name, 'UTF8') end, null)
+    ) as d (name, type, content, cid)"""
+
+
+def test_files_and_pictures_arrive_byte_for_byte_and_a_missing_one_fails_that_mail(shop, sink):
+    shop.customers("Zoë", "None")
+    shop.scenario(body=BODY.replace("<body>", '<body><img src="cid:logo" alt="">'), attachments=FILES)
+    shop.tick()
+    message = sink.wait_for(1)[0].message
+    assert [part.get_content_type() for part in message.walk()] == [
+        "multipart/mixed", "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png", "application/pdf", "text/plain",
+    ]  # fmt: skip
+    files = {part.get_filename(): part for part in message.walk() if part.get_filename()}
+    assert list(files) == ["logo.png", "Rechnung für Zoë.pdf", "notes.txt"]
+    assert files["Rechnung für Zoë.pdf"].get_payload(decode=True) == bytes.fromhex("00ff0a2e0d0a") * 30000
+    assert files["logo.png"].get_payload(decode=True) == bytes.fromhex("89504e470d0a1a0a")
+    assert files["logo.png"]["Content-ID"] == "<logo>" and files["logo.png"].get_content_disposition() == "inline"
+    assert files["notes.txt"].get_payload(decode=True).decode() == "For Zoë" and files["notes.txt"].is_attachment()
+    assert 'src="cid:logo"' in message.get_body(("html",)).get_content()
+    wait_until(lambda: sorted(shop.messages().values()) == ["failed", "sent"], what="both to be recorded")
+    failed, reason = shop.query("select id, smtp_reply from marketing_automation.message where state = 'failed'")[0]
+    assert reason == 'attachment "notes.txt" has no content'
+    kept = "select count(*) from marketing_automation_internal.file_content, marketing_automation_internal.outbox_file"
+    assert shop.value(kept) == 0
+    # It is asked for again.
+    shop.query("update marketing_automation.activity set attachments = replace(attachments, 'None', 'Nobody')")
+    shop.query("select marketing_automation.retry(%s)", failed)
+    assert len([part for part in sink.wait_for(2)[1].message.walk() if part.get_filename()]) == 3
+
+
 def test_links_of_a_text_of_its_own_are_those_of_the_html(shop, sink):
     shop.customers("Zoë", email="zoe@example.org")
     shop.scenario(body=BODY, text="Bonjour {{ record.name }} : https://shop.example/a, https://shop.example/c.\n{{ unsubscribe_url }}")

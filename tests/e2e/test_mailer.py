@@ -19,6 +19,8 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     bare_shop.scenario(
         body="<style>p {color: teal}</style>" + BODY, reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}",
         text="Plain {{ record.name }}", headers='{"X-Name": "{{ record.name }}"}',
+        attachments="select 'a.txt' as name, 'text/plain' as type, convert_to(self.name, 'UTF8') as content union all "
+                    "select 'terms.pdf', 'application/pdf', convert_to(repeat('terms', 9000), 'UTF8')",
     )  # fmt: skip
     bare_shop.query("update marketing_automation.scenario set utm = 'utm_source=mail', utm_hosts = 'shop.example', inline_css = true")
     bare_shop.activity("later", parent="hello", delay="1 day", subject="Again")
@@ -29,6 +31,9 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     assert sink.mails[0].subject.startswith("Welcome c")
     assert '<p style="color:teal;">Hello c' in sink.mails[0].html and ">For c" in sink.mails[0].html and sink.mails[0].text.startswith("Plain c")
     assert all(mail.message["Reply-To"] == mail.recipients[0] == f"{mail.message['X-Name']}@example.org" for mail in sink.mails)
+    for mail in sink.mails:
+        name, terms = (part.get_payload(decode=True).decode() for part in mail.message.iter_attachments())
+        assert name == mail.message["X-Name"] and terms == "terms" * 9000
     assert bare_shop.query("select url from marketing_automation.link") == [("https://shop.example/start?utm_source=mail",)]
     # Children of a sent mail start without a worker too.
     assert bare_shop.value("select count(*) from marketing_automation_internal.waiting_activity") == 200

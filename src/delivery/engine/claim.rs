@@ -1,16 +1,19 @@
 //! How many mails to claim, and the claim itself.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::{AFTER_ERROR, Engine, LOCKED, POLL};
+use crate::delivery::attachments::Files;
 use crate::delivery::channel::Channel;
 use crate::delivery::configuration::Configuration;
 use crate::delivery::host::{Host, State};
 use crate::delivery::job::{Job, Lease};
+use crate::delivery::outcome::Outcome;
 use crate::delivery::pool::{self, SenderPool};
 use crate::delivery::server::Server;
-use crate::delivery::store::{self, NextDue, Store};
+use crate::delivery::store::{self, Claimed, NextDue, Store};
 
 /// While there are webhooks, the settings are read so often.
 const RECONFIGURE_TARGETS: Duration = Duration::from_secs(1);
@@ -168,26 +171,61 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
             self.configure(true);
         }
         let learnt = self.templates.learn(&claim, &mut self.store);
-        let learnt = self.checked(learnt).is_some();
+        let learnt = learnt.and_then(|()| self.files(&claim.mails));
+        let mut files = self.checked(learnt);
         let settings = &configuration.mail;
         let reports = self.pool.reports();
-        let mut mails = claim.mails.into_iter().peekable();
-        while mails.peek().is_some() {
-            let chunk = mails.by_ref().take(pool::RENDER_CHUNK).map(|mail| {
-                let compiled = self.templates.compiled(&mail);
-                Job::new(mail, compiled, settings, lease.clone(), reports)
-            });
-            let chunk: Vec<Job> = chunk.collect();
-            match learnt {
-                true => self.pool.render(chunk),
-                // Without their templates they cannot be sent, and it is no fault of theirs.
-                false => self.delivered.extend(chunk.into_iter().map(Job::release)),
+        let mut chunk = Vec::new();
+        let mut taken = 0;
+        let mut has_room = true;
+        for mail in claim.mails {
+            let compiled = self.templates.compiled(&mail);
+            let its_files = files.as_mut().map(|files| files.remove(&mail.id));
+            let mut job = Job::new(mail, compiled, settings, lease.clone(), reports);
+            match its_files {
+                Some(None) => {}
+                Some(Some(Files::Ready(attachments))) => job.files = attachments,
+                Some(Some(Files::Refused(reason))) => {
+                    let ended = job.end(Outcome::Failed(reason.into()));
+                    self.delivered.push(ended);
+                    continue;
+                }
+                Some(Some(Files::NoRoom)) => {
+                    has_room = false;
+                    self.delivered.push(job.release());
+                    continue;
+                }
+                // Without their templates and files they cannot be sent, and it is no fault of theirs.
+                None => {
+                    self.delivered.push(job.release());
+                    continue;
+                }
+            }
+            taken += 1;
+            chunk.push(job);
+            if chunk.len() == pool::RENDER_CHUNK {
+                self.pool.render(std::mem::take(&mut chunk));
             }
         }
-        if !learnt {
+        if !chunk.is_empty() {
+            self.pool.render(chunk);
+        }
+        if !has_room {
+            self.claim_size.shrink_to(taken);
+        }
+        if files.is_none() {
             return AFTER_ERROR;
         }
         Duration::ZERO
+    }
+
+    /// The files of claimed mails that take some along.
+    fn files(&mut self, mails: &[Claimed]) -> store::Result<HashMap<i64, Files>> {
+        let with_files = mails
+            .iter()
+            .filter(|mail| self.templates.has_attachments(mail));
+        let with_files: Vec<i64> = with_files.map(|mail| mail.id).collect();
+        self.attachments.fetch(with_files, &mut self.store)
     }
 
     /// How long until the next claim when the last one found nothing.

@@ -12,6 +12,7 @@ use revoked::Revoked;
 use super::clock::ManualClock;
 use crate::delivery::clock::Time;
 use crate::delivery::store::{Policy, Result, Settings, Share};
+use crate::mail::attachment::File;
 use crate::tracking::token::Keyring;
 
 /// A row of the outbox.
@@ -45,6 +46,10 @@ pub(super) struct Tables {
     pub(super) dead_mailboxes: Vec<i64>,
     pub(super) reports: Vec<String>,
     pub(super) links: HashMap<String, i64>,
+    /// Files of mails, with the only byte of their contents, which is the digest, too.
+    pub(super) files: HashMap<i64, Vec<(File, Option<u8>)>>,
+    /// Which contents were fetched, one after the other.
+    pub(super) fetched: Vec<u8>,
     pub(super) policy: Policy,
     pub(super) settings: std::result::Result<Settings, String>,
     pub(super) session_settings: Option<String>,
@@ -86,6 +91,8 @@ impl Database {
                 dead_mailboxes: Vec::new(),
                 reports: Vec::new(),
                 links: HashMap::new(),
+                files: HashMap::new(),
+                fetched: Vec::new(),
                 policy: Policy {
                     hold: false,
                     retry_window: 3600.0,

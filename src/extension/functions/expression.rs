@@ -73,7 +73,7 @@ fn require_one_expression(text: &str, what: &str) {
 }
 
 /// The relation's name, qualified and quoted.
-fn relation_name(relation: pg_sys::Oid) -> String {
+pub(super) fn relation_name(relation: pg_sys::Oid) -> String {
     // SAFETY: syscache look-ups; the strings are copied.
     unsafe {
         let name = pg_sys::get_rel_name(relation);

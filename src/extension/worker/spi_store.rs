@@ -11,8 +11,8 @@ use super::statements;
 use super::transaction::run_in_extension;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Settings, Share, Store,
-    TemplateRow,
+    Claim, Claimed, Completed, Digest, FileRow, Found, Grant, NextDue, Policy, Result, Settings,
+    Share, Store, TemplateRow,
 };
 use crate::extension::bounce_rules;
 use crate::extension::keyring::keyring;
@@ -148,6 +148,18 @@ impl Store for SpiStore {
 
     fn snippets(&mut self) -> Result<Snippets> {
         run_in_extension(snippets)
+    }
+
+    fn files(&mut self, mails: Vec<i64>) -> Result<Vec<FileRow>> {
+        run_in_extension(|| statements::files(mails))
+    }
+
+    fn contents(
+        &mut self,
+        mails: Vec<i64>,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<(Digest, Vec<u8>)>> {
+        run_in_extension(|| statements::contents(mails, digests))
     }
 
     fn link_ids(&mut self, urls: Vec<String>) -> Result<Vec<(String, i64)>> {

@@ -6,7 +6,8 @@ use pgrx::prelude::*;
 
 use crate::delivery::message_class::MessageClass;
 use crate::delivery::server::definition::{Definition, Kind};
-use crate::delivery::store::{Claimed, Completed, Grant, ServerRow, TemplateRow};
+use crate::delivery::store::{Claimed, Completed, Digest, FileRow, Grant, ServerRow, TemplateRow};
+use crate::mail::attachment::File;
 use crate::mail::rendered::Consent;
 
 /// Reads a column that the query never leaves null.
@@ -63,7 +64,7 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
             .select(
                 "select activity_id, version, activity, scenario, own_language, language, sender, subject, body, message_class, bulk_headers,
                         reply_to, utm, utm_hosts, preheader, text, headers::text,
-                        inline_css, url
+                        inline_css, url, has_attachments
                  from marketing_automation_internal.mail_templates($1)",
                 None,
                 &[activities.into()],
@@ -91,8 +92,49 @@ pub(in crate::extension) fn mail_templates(activities: Vec<i32>) -> spi::Result<
                     headers: row.get(17)?,
                     inline_css: row.get(18)?.unwrap_or_default(),
                     url: row.get(19)?,
+                    has_attachments: row.get(20)?.unwrap_or_default(),
                 })
             })
+            .collect()
+    })
+}
+
+pub(super) fn files(mails: Vec<i64>) -> spi::Result<Vec<FileRow>> {
+    Spi::connect(|client| {
+        client
+            .select(
+                "select message_id, name, type, cid, size, digest from marketing_automation_internal.mail_files($1)",
+                None,
+                &[mails.into()],
+            )?
+            .map(|row| {
+                Ok(FileRow {
+                    mail: column(&row, 1)?,
+                    file: File {
+                        name: row.get(2)?,
+                        content_type: row.get(3)?,
+                        cid: row.get(4)?,
+                        size: row.get::<i64>(5)?.map(i64::unsigned_abs),
+                    },
+                    digest: row.get(6)?,
+                })
+            })
+            .collect()
+    })
+}
+
+pub(super) fn contents(
+    mails: Vec<i64>,
+    digests: Vec<Digest>,
+) -> spi::Result<Vec<(Digest, Vec<u8>)>> {
+    Spi::connect(|client| {
+        client
+            .select(
+                "select digest, content from marketing_automation_internal.file_contents($1, $2)",
+                None,
+                &[mails.into(), digests.into()],
+            )?
+            .map(|row| Ok((column(&row, 1)?, column(&row, 2)?)))
             .collect()
     })
 }

@@ -124,13 +124,14 @@ fn each_picture_has_a_cid_of_its_own() {
 #[test]
 fn what_the_html_shows_is_there() {
     let labels = labels(&[file("a.png", "image/png", Some("a@b"), 1), pdf("b.pdf")]).unwrap();
+    let has = |cid: &str| labels.iter().any(|label| label.is(cid));
     for good in [
         "",
         "<img src=\"cid:a@b\"><td background='CID:a%40b'>",
         "<p style=\"background: url('cid:a@b')\">cid:other</p><img alt=\"cid:other\">",
         "<img src=\"https://x.example/cid:other\"><!-- <img src=\"cid:other\"> -->",
     ] {
-        assert_eq!(check_references(good, &labels), Ok(()), "{good}");
+        assert_eq!(check_references(good, has), Ok(()), "{good}");
     }
     for bad in [
         "<img src=\"cid:other\">",
@@ -139,7 +140,7 @@ fn what_the_html_shows_is_there() {
         "<a href=\"cid:other\">",
     ] {
         assert_eq!(
-            check_references(bad, &labels),
+            check_references(bad, has),
             Err("its HTML shows cid:other, and no attachment has that cid".to_owned()),
             "{bad}"
         );

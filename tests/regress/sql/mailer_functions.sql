@@ -24,7 +24,7 @@ grant select on mf.call, mf.installed to regress_mf_nobody, regress_mf_mailer;
 insert into mf.call (call) values
     ($$register('mf', '11111111-1111-1111-1111-111111111111', 'host', mf.version())$$),
     ('unregister()'), ('settings()'), ('claim(1, true)'), ('revoked(array[1::bigint], array[1])'), ('next_due()'), ('templates(array[1])'),
-    ('snippets()'), ($$link_ids(array['https://mf.example/'])$$), ($$tokens(array['mf'], array[0], 1)$$),
+    ('snippets()'), ('files(array[-1::bigint])'), ($$file_contents(array[-1::bigint], array['\x00'::bytea])$$), ($$link_ids(array['https://mf.example/'])$$), ($$tokens(array['mf'], array[0], 1)$$),
     ($$complete(array[-1::bigint], array[1], array['sent'], array['250 ok'], array[0], array['sent'], array[250], array[null], array['mf'])$$),
     ('dead_mailboxes(array[-1::bigint])'), ('rescue()'), ('purge(1)'), ($$report_server('mf', 1, 'away')$$), ($$report('idle', null, 0, 0, 0)$$);
 -- None is missing.

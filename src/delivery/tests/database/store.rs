@@ -8,7 +8,8 @@ use crate::delivery::clock::Time;
 use crate::delivery::message_class::MessageClass;
 use crate::delivery::revocation::SharedRevocations;
 use crate::delivery::store::{
-    Claim, Claimed, Completed, Found, Grant, NextDue, Policy, Result, Store, TemplateRow,
+    Claim, Claimed, Completed, Digest, FileRow, Found, Grant, NextDue, Policy, Result, Store,
+    TemplateRow,
 };
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
@@ -97,6 +98,7 @@ impl Store for Database {
 
     fn templates(&mut self, activities: Vec<i32>) -> Result<Vec<TemplateRow>> {
         self.fails("templates")?;
+        let has_attachments = !self.tables().files.is_empty();
         let row = |activity| TemplateRow {
             activity,
             version: 1,
@@ -119,12 +121,41 @@ impl Store for Database {
             utm: None,
             utm_hosts: None,
             url: None,
+            has_attachments,
         };
         Ok(activities.into_iter().map(row).collect())
     }
 
     fn snippets(&mut self) -> Result<Snippets> {
         Ok(Snippets::default())
+    }
+
+    fn files(&mut self, mails: Vec<i64>) -> Result<Vec<FileRow>> {
+        let tables = self.tables();
+        let rows = mails.iter().flat_map(|&mail| {
+            let files = tables.files.get(&mail).into_iter().flatten();
+            files.map(move |(file, digest)| FileRow {
+                mail,
+                file: file.clone(),
+                digest: digest.map(|digest| vec![digest]),
+            })
+        });
+        Ok(rows.collect())
+    }
+
+    fn contents(
+        &mut self,
+        _mails: Vec<i64>,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<(Digest, Vec<u8>)>> {
+        self.fails("contents")?;
+        self.tables()
+            .fetched
+            .extend(digests.iter().map(|digest| digest[0]));
+        Ok(digests
+            .into_iter()
+            .map(|digest| (digest.clone(), digest))
+            .collect())
     }
 
     fn link_ids(&mut self, urls: Vec<String>) -> Result<Vec<(String, i64)>> {

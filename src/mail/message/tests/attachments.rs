@@ -80,7 +80,9 @@ fn pictures_are_beside_the_html_and_files_beside_both() {
 
 #[test]
 fn any_bytes_under_any_name_arrive() {
-    let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n.wrapping_mul(n) >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..100_000_u32)
+        .map(|n| (n.wrapping_mul(n) >> 3) as u8)
+        .collect();
     let dots = "\r\n.\r\n".repeat(50).into_bytes();
     let names = [
         "invoice.pdf".to_owned(),
