@@ -7100,23 +7100,40 @@ comment on function marketing_automation_internal.drop_files(bigint[]) is
     'API: private. Drops the files of those of these mails that are in the outbox no more';
 
 create or replace function marketing_automation_internal.sweep_files() returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
 declare
+    -- So many from anywhere on, and from the beginning: all where there are few, and in the end all where a million mails wait.
+    slice constant integer := 5000;
+    from_message constant bigint := (
+        select min(f.message_id) + floor(random() * (max(f.message_id) - min(f.message_id) + 1))::bigint
+        from marketing_automation_internal.outbox_file f);
+    from_digest constant bytea := sha256(random()::text::bytea);
     unused bytea[];
 begin
-    if not exists (select from marketing_automation_internal.file_content)
-        and not exists (select from marketing_automation_internal.outbox_file) then
-        return;
+    if from_message is not null then
+        with looked_at as materialized (
+            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id >= from_message
+                order by f.message_id, f.place limit slice)
+            union all
+            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id < from_message
+                order by f.message_id, f.place limit slice)
+        )
+        delete from marketing_automation_internal.outbox_file f
+        where f.message_id = any (array(
+            select l.message_id from looked_at l
+            where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)));
     end if;
-    delete from marketing_automation_internal.outbox_file f
-    where not exists (select from marketing_automation_internal.outbox o where o.id = f.message_id);
     unused := array(
-        select c.digest from marketing_automation_internal.file_content c
-        where not exists (select from marketing_automation_internal.outbox_file f where f.digest = c.digest) limit 1000);
+        select l.digest from (
+            (select c.digest from marketing_automation_internal.file_content c where c.digest >= from_digest order by c.digest limit slice)
+            union all
+            (select c.digest from marketing_automation_internal.file_content c where c.digest < from_digest order by c.digest limit slice)) l
+        where not exists (select from marketing_automation_internal.outbox_file f where f.digest = l.digest));
     perform marketing_automation_internal.drop_contents(unused) where unused <> '{}';
 end $$;
 comment on function marketing_automation_internal.sweep_files() is
-    'API: private. Drops the files of all mails that are in the outbox no more, however they have left it';
+    'API: private. Drops the files of mails that are in the outbox no more, however they have left it; where there are many it looks at some, '
+    'others each time';
 
 create or replace function marketing_automation_internal.mail_files(mails bigint[])
     returns table (message_id bigint, name text, type text, cid text, size bigint, digest bytea)
