@@ -7336,13 +7336,15 @@ create or replace function marketing_automation_internal.watch_triggers(watch ma
 language plpgsql stable rows 3 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
     return query
-    select c.oid, n.name, format('create trigger %I after %s for each %s execute function marketing_automation_internal.capture_keys(%L, %L)',
+    select c.oid, n.name, format(
+            'create trigger %I after %s for each %s execute function marketing_automation_internal.capture_keys(%L, %L)',
             n.name, format(k.event, c.oid::regclass), k.level, watch.id, watch.key_column),
         case when t.oid is null then 'missing'
              when t.tgfoid <> 'marketing_automation_internal.capture_keys()'::regprocedure or t.tgtype <> k.type
-                or (t.tgnewtable is null) <> (k.type not in (4, 16)) or (t.tgoldtable is null) <> (k.type not in (8, 16)) or t.tgqual is not null or t.tgattr::text <> ''
-                or t.tgargs <> convert_to(watch.id::text, getdatabaseencoding()::name) || '\x00' || convert_to(watch.key_column, getdatabaseencoding()::name)
-                    || '\x00' then 'another one'
+                or (t.tgnewtable is null) <> (k.type not in (4, 16)) or (t.tgoldtable is null) <> (k.type not in (8, 16))
+                or t.tgqual is not null or t.tgattr::text <> ''
+                or t.tgargs <> convert_to(watch.id::text, getdatabaseencoding()::name) || '\x00'
+                    || convert_to(watch.key_column, getdatabaseencoding()::name) || '\x00' then 'another one'
              when t.tgenabled not in ('A', case when k.level = 'row' then 'R' else 'O' end) then 'disabled' end,
         t.oid, concat_ws(' ', c.oid, c.relfilenode, t.oid, t.xmin)
     from marketing_automation_internal.watched_relations(watch.relation) r
@@ -7354,20 +7356,22 @@ begin
                  (21, 'row', 'insert or update on %s', 'row'),
                  (29, 'row', 'insert or update or delete on %s', 'row'))
         as k (type, suffix, event, level)
-        on (k.level = 'statement' or c.relkind <> 'p') and k.type <> all (case when watch.relation = watch.model_relation then array[8, 29] else array[21] end)
+        on (k.level = 'statement' or c.relkind <> 'p')
+            and k.type <> all (case when watch.relation = watch.model_relation then array[8, 29] else array[21] end)
     cross join lateral (select format('marketing_automation_%s_%s', watch.id, k.suffix)::name) as n (name)
     left join pg_trigger t on t.tgrelid = c.oid and t.tgname = n.name and not t.tgisinternal;
 end $$;
 comment on function marketing_automation_internal.watch_triggers(marketing_automation_internal.watched_table) is
-    'API: private. The triggers that watching a table takes, by relation and name. what: missing, disabled or another one, null: it is there. '
-    'version differs after every change of the trigger, and after the table was truncated or rewritten';
+    'API: private. The triggers that watching a table takes, by relation and name. what: missing, disabled or another one, null: it is '
+    'there. version differs after every change of the trigger, and after the table was truncated or rewritten';
 
 create or replace function marketing_automation_internal.watch_state(
     watch marketing_automation_internal.watched_table, model marketing_automation.model, out gap text, out state text
 )
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select case
-            when model.relation <> watch.model_relation then format('the model is of %s, and %s is watched', model.relation, watch.model_relation)
+            when model.relation <> watch.model_relation then
+                format('the model is of %s, and %s is watched', model.relation, watch.model_relation)
             when model.key <> watch.key then 'the model has another key since it is watched'
             when count(*) = 0 then 'the table is gone'
             else min(format('trigger %I of %s is %s', t.name, t.relation::regclass, t.what)) filter (where t.what is not null) end,
@@ -7387,7 +7391,8 @@ begin
     for its in
         select t.tgname, t.tgrelid::regclass as relation from pg_trigger t
         where t.tgfoid = 'marketing_automation_internal.capture_keys()'::regprocedure and not t.tgisinternal
-          and substring(t.tgargs from 1 for position('\x00'::bytea in t.tgargs) - 1) = convert_to(watch.id::text, getdatabaseencoding()::name)
+          and substring(t.tgargs from 1 for position('\x00'::bytea in t.tgargs) - 1)
+            = convert_to(watch.id::text, getdatabaseencoding()::name)
         order by t.tgrelid, t.tgname
     loop
         execute format('drop trigger %I on %s', its.tgname, its.relation);
@@ -7409,13 +7414,15 @@ $$;
 comment on function marketing_automation_internal.tables_to_watch(marketing_automation.model) is
     'API: private. An example of the tables of watch(), for a view';
 
-create or replace function marketing_automation_internal.demand_watchable(caller regrole, model marketing_automation.model, watched regclass) returns void
+create or replace function marketing_automation_internal.demand_watchable(caller regrole, model marketing_automation.model, watched regclass)
+    returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     its record;
 begin
     for its in
-        select c.oid::regclass as name, c.relkind, c.relpersistence, c.relowner from marketing_automation_internal.watched_relations(watched) r
+        select c.oid::regclass as name, c.relkind, c.relpersistence, c.relowner
+        from marketing_automation_internal.watched_relations(watched) r
         join pg_class c on c.oid = r.id order by c.oid <> watched, c.oid
     loop
         if its.relkind not in ('r', 'p') or its.relpersistence = 't' then
@@ -7424,12 +7431,15 @@ begin
                     when its.relkind = 'm' then 'materialized view' else 'view' end
                 using errcode = 'wrong_object_type', detail = 'Its rows are written elsewhere, where no trigger of it sees them.',
                       hint = case when its.relkind = 'v' and its.name = model.relation
-                          then format('Name the column of each of its tables that is the key of its row: select * from marketing_automation.watch(%L, tables => %L);',
+                          then format('Name the column of each of its tables that is the key of its row: '
+                              'select * from marketing_automation.watch(%L, tables => %L);',
                               model.name, marketing_automation_internal.tables_to_watch(model))
-                          else 'Leave it: enroll_all() reads its rows. Or, where they are written: select marketing_automation.enroll_record(SCENARIO, KEY);' end;
+                          else 'Leave it: enroll_all() reads its rows. Or, where they are written: '
+                              'select marketing_automation.enroll_record(SCENARIO, KEY);' end;
         end if;
         if not pg_has_role(caller, its.relowner, 'MEMBER') then
-            raise exception 'must be a member of role %, the owner of %, to watch model "%"', pg_get_userbyid(its.relowner), its.name, model.name
+            raise exception 'must be a member of role %, the owner of %, to watch model "%"',
+                    pg_get_userbyid(its.relowner), its.name, model.name
                 using errcode = 'insufficient_privilege', detail = 'Watching it puts triggers on it, and that is for its owner.',
                       hint = format('As somebody who is: select * from marketing_automation.watch(%L);', model.name);
         end if;
@@ -7445,10 +7455,12 @@ declare
 begin
     select m.* into model from marketing_automation.model m where m.name = model_to_watch.name for no key update;
     if not found then
-        raise exception 'model "%" does not exist', name using errcode = 'undefined_object', hint = marketing_automation_internal.name_hint(name,
+        raise exception 'model "%" does not exist', name
+            using errcode = 'undefined_object', hint = marketing_automation_internal.name_hint(name,
             array(select m.name from marketing_automation.model m), 'See: select name from marketing_automation.model;');
     end if;
-    if not coalesce(pg_has_role(caller, model.owner_id, 'MEMBER'), false) and not (select r.rolsuper from pg_roles r where r.oid = caller) then
+    if not coalesce(pg_has_role(caller, model.owner_id, 'MEMBER'), false)
+        and not (select r.rolsuper from pg_roles r where r.oid = caller) then
         raise exception 'must be a member of role %, the owner of model "%"', model.owner, name using errcode = 'insufficient_privilege',
             hint = 'Its members say whether what is written to its table is noted.';
     end if;
@@ -7457,8 +7469,20 @@ end $$;
 comment on function marketing_automation_internal.model_to_watch(regrole, text) is
     'API: private. A model, for a member of its owner who changes whether it is watched, and holds it';
 
-create or replace function marketing_automation_internal.watch_table(caller regrole, model marketing_automation.model, watched regclass, its_column text)
-    returns void
+create or replace function marketing_automation_internal.refuse_to_wait(relation regclass, who text, again text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    raise exception 'somebody has held % for more than two seconds', relation
+        using errcode = 'lock_not_available', detail = format('Who %s, and all others wait behind.', who),
+              hint = 'Again, when there is less to do: ' || again;
+end $$;
+comment on function marketing_automation_internal.refuse_to_wait(regclass, text, text) is
+    'API: private. Raises that a table is in use. who: what was to be done with it, and for whom that waits; again: the statement to '
+    'repeat';
+
+create or replace function marketing_automation_internal.watch_table(
+    caller regrole, model marketing_automation.model, watched regclass, its_column text
+) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
 declare
     watch marketing_automation_internal.watched_table;
@@ -7481,7 +7505,9 @@ begin
     on conflict on constraint watched_table_once do update
     set model_relation = excluded.model_relation, key = excluded.key, key_column = excluded.key_column
     returning w.* into watch;
-    for its in select t.* from marketing_automation_internal.watch_triggers(watch) t where t.what is not null order by t.relation, t.name loop
+    for its in
+        select t.* from marketing_automation_internal.watch_triggers(watch) t where t.what is not null order by t.relation, t.name
+    loop
         if its.trigger_id is not null then
             execute format('drop trigger %I on %s', its.name, its.relation::regclass);
         end if;
@@ -7493,13 +7519,12 @@ begin
         end if;
     end loop;
 exception when lock_not_available then
-    raise exception 'somebody has held % for more than two seconds', watched
-        using errcode = 'lock_not_available', detail = 'Who puts a trigger on a table waits for all who write it, and all others wait behind.',
-              hint = format('Again, when there is less to do: select * from marketing_automation.watch(%L);', model.name);
+    perform marketing_automation_internal.refuse_to_wait(watched, 'puts a trigger on a table waits for all who write it',
+        format('select * from marketing_automation.watch(%L);', model.name));
 end $$;
 comment on function marketing_automation_internal.watch_table(regrole, marketing_automation.model, regclass, text) is
-    'API: private. Puts the triggers on a table of a model that note which of its rows are written; those that are there stay. its_column: of a '
-    'table of a view; null: that of the key';
+    'API: private. Puts the triggers on a table of a model that note which of its rows are written; those that are there stay. '
+    'its_column: of a table of a view; null: that of the key';
 
 create or replace function marketing_automation_internal.watched_by(model marketing_automation.model, tables jsonb)
     returns table (watched regclass, its_column text)
@@ -7521,17 +7546,21 @@ begin
         raise exception 'model "%" is no view: it is watched itself', model.name
             using errcode = 'invalid_parameter_value', hint = format('select * from marketing_automation.watch(%L);', model.name);
     end if;
-    if jsonb_typeof(tables) <> 'object' or tables = '{}' or exists (select from jsonb_each(tables) t where jsonb_typeof(t.value) <> 'string') then
+    if jsonb_typeof(tables) <> 'object' or tables = '{}'
+        or exists (select from jsonb_each(tables) t where jsonb_typeof(t.value) <> 'string') then
         raise exception 'tables of model "%" must be an object of tables and columns', model.name
-            using errcode = 'invalid_parameter_value', hint = format('select * from marketing_automation.watch(%L, tables => %L);', model.name,
-                marketing_automation_internal.tables_to_watch(model));
+            using errcode = 'invalid_parameter_value',
+                  hint = format('select * from marketing_automation.watch(%L, tables => %L);', model.name,
+                      marketing_automation_internal.tables_to_watch(model));
     end if;
     for its in select t.key, t.value, to_regclass(t.key) as relation from jsonb_each_text(tables) t order by t.key loop
         if its.relation is null then
             raise exception 'table "%" does not exist', its.key
                 using errcode = 'undefined_table', hint = 'Write its schema, as in public.orders: names are looked up in pg_catalog only.';
         end if;
-        if not exists (select from pg_attribute a where a.attrelid = its.relation and a.attname = its.value and a.attnum > 0 and not a.attisdropped) then
+        if not exists (
+                select from pg_attribute a
+                where a.attrelid = its.relation and a.attname = its.value and a.attnum > 0 and not a.attisdropped) then
             raise exception 'column "%" of % does not exist', its.value, its.relation
                 using errcode = 'undefined_column', hint = marketing_automation_internal.name_hint(its.value, array(
                     select a.attname::text from pg_attribute a where a.attrelid = its.relation and a.attnum > 0 and not a.attisdropped),
@@ -7577,11 +7606,11 @@ comment on function marketing_automation_internal.watch(regrole, text, jsonb) is
 create or replace function marketing_automation.watch(model text, tables jsonb default null) returns table (scenario text, obstacle text)
 language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.watch(text, jsonb) is
-    'API: public. Puts triggers on the table of a model, and on its partitions, that note the keys of rows that are inserted or updated, so that '
-    'enroll_all() need look at no others. For members of the owners of model and table; waits two seconds at most for those who write the table. '
-    'Again: mends what is missing, as on a new partition. tables: for a model of a view, the tables that it reads, each with the column that is the '
-    'key of the view''s row, {"shop.customer": "id", "shop.order": "customer_id"}. A row for each of your scenarios of the model; obstacle: why it goes on reading all '
-    'rows, null: it does not';
+    'API: public. Puts triggers on the table of a model, and on its partitions, that note the keys of rows that are inserted or '
+    'updated, so that enroll_all() need look at no others. For members of the owners of model and table; waits two seconds at most for '
+    'those who write the table. Again: mends what is missing, as on a new partition. tables: for a model of a view, the tables that it '
+    'reads, each with the column that is the key of the view''s row, {"shop.customer": "id", "shop.order": "customer_id"}. A row for '
+    'each of your scenarios of the model; obstacle: why it goes on reading all rows, null: it does not';
 
 create or replace function marketing_automation_internal.unwatch(caller regrole, model text) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '2s' as $$
@@ -7593,31 +7622,34 @@ begin
         raise exception 'model "%" is not watched', model
             using errcode = 'undefined_object', hint = format('select * from marketing_automation.watch(%L);', model);
     end if;
-    delete from marketing_automation_internal.watched_scan s using marketing_automation.scenario c where c.id = s.scenario_id and c.model = chosen.name;
+    delete from marketing_automation_internal.watched_scan s using marketing_automation.scenario c
+    where c.id = s.scenario_id and c.model = chosen.name;
 exception when lock_not_available then
-    raise exception 'somebody has held % for more than two seconds', chosen.relation
-        using errcode = 'lock_not_available', detail = 'Who drops a trigger of a table waits for all who use it, and all others wait behind.',
-              hint = format('Again, when there is less to do: select marketing_automation.unwatch(%L);', model);
+    perform marketing_automation_internal.refuse_to_wait(chosen.relation, 'drops a trigger of a table waits for all who use it',
+        format('select marketing_automation.unwatch(%L);', model));
 end $$;
 comment on function marketing_automation_internal.unwatch(regrole, text) is 'API: private. Behind unwatch()';
 
 create or replace function marketing_automation.unwatch(model text) returns void
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.unwatch(text) is
-    'API: public. Drops the triggers that watch() has put on the table of a model: enroll_all() reads its rows again when something was written. '
-    'For members of the model''s owner; waits two seconds at most for those who use the table';
+    'API: public. Drops the triggers that watch() has put on the table of a model: enroll_all() reads its rows again when something '
+    'was written. For members of the model''s owner; waits two seconds at most for those who use the table';
 
 create or replace function marketing_automation_internal.watch_health(out name text, out status text, out message text, out hint text)
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select 'watch', case when count(g.gap) > 0 or s.bytes > 64000000 then 'warning' else 'ok' end,
-        case when count(g.gap) > 0 then string_agg(format('model "%s" is read in full at each run: %s', w.model, g.gap), '; ' order by w.model)
+        case when count(g.gap) > 0 then
+                string_agg(format('model "%s" is read in full at each run: %s', w.model, g.gap), '; ' order by w.model)
                 filter (where g.gap is not null)
-             when s.bytes > 64000000 then format('%s of captured keys wait to be tried, or have been and are kept by an old snapshot', pg_size_pretty(s.bytes))
+             when s.bytes > 64000000 then
+                format('%s of captured keys wait to be tried, or have been and are kept by an old snapshot', pg_size_pretty(s.bytes))
              when count(w.id) = 0 then 'no model is watched'
              else format('watched: %s', string_agg(format('"%s"', w.model), ', ' order by w.model)) end,
         case when count(g.gap) > 0 then string_agg(case
                 when not m.is_known then format('select marketing_automation.unwatch(%L);', w.model)
-                else format('select * from marketing_automation.watch(%L);', w.model) end, ' ' order by w.model) filter (where g.gap is not null)
+                else format('select * from marketing_automation.watch(%L);', w.model) end, ' ' order by w.model)
+                filter (where g.gap is not null)
              when s.bytes > 64000000 then 'call marketing_automation.enroll_all();' end
     from (select pg_relation_size('marketing_automation_internal.captured_keys') as bytes) s
     left join marketing_automation_internal.watched_table w on true
@@ -7633,8 +7665,8 @@ comment on function marketing_automation_internal.watch_health(out text, out tex
 -- Enrolling by captured keys: a scenario whose model is watched tries the rows that were written since it looked last, and no others.
 --
 -- What it has seen is a snapshot: a key that a transaction noted which that snapshot does not see is new to it, whenever it was written,
--- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails is
--- tried again. Keys that all scenarios have seen are deleted.
+-- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails
+-- is tried again. Keys that all scenarios have seen are deleted.
 
 create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model,
     obstacle text, relations integer, tables oid[]) returns text
@@ -7646,22 +7678,25 @@ begin
             when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
             when c.relkind not in ('r', 'p', 'v') then 'its model is of a relation whose rows are written elsewhere'
             when c.relkind = 'v' then (
-                select format('its domain, or its model, reads %s, which is not among the tables that are watched', min(t.id::regclass::text))
+                select format('its domain, or its model, reads %s, which is not among the tables that are watched',
+                    min(t.id::regclass::text))
                 from unnest(tables) as t (id)
                 where t.id not in (
-                    select r.id from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watched_relations(w.relation) r
+                    select r.id from marketing_automation_internal.watched_table w
+                    cross join marketing_automation_internal.watched_relations(w.relation) r
                     where w.model = (capture_obstacle.model).name)
                 having count(*) > 0)
             -- With more than one it may depend on rows of the same table, too.
             when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
         from pg_class c where c.oid = (model).relation);
 end $$;
-comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text, integer, oid[])
-    is
-    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of query_dependencies() for its '
-    'entering query';
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text,
+    integer, oid[]) is
+    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of '
+    'query_dependencies() for its entering query';
 
-create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+create or replace function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     return (
@@ -7698,8 +7733,8 @@ begin
     where s.id = any (scenarios);
 end $$;
 comment on function marketing_automation_internal.captured_states(integer[]) is
-    'API: private. For those of some scenarios whose models are watched, all that decides who enters but the entering query and what captured keys '
-    'tell of its tables. state null: all rows are to be read';
+    'API: private. For those of some scenarios whose models are watched, all that decides who enters but the entering query and what '
+    'captured keys tell of its tables. state null: all rows are to be read';
 
 create or replace function marketing_automation_internal.take_captured(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean,
@@ -7742,7 +7777,8 @@ begin
         if is_known then
             keys := case when taken.is_any then taken.keys end;
             around := before.surroundings;
-            -- The same tree seconds later: it has no time in it but, at most, the date. Of one that has been kept, the next idle run finds out.
+            -- The same tree seconds later: it has no time in it but, at most, the date. Of one that has been kept, the next idle run
+            -- finds out.
             if before.scanned_at < now() - interval '2 seconds' and (around is null or not taken.is_any) then
                 around := marketing_automation_internal.surroundings(its.state,
                     marketing_automation_internal.relation_states(asked.tables || asked.views));
@@ -7761,15 +7797,18 @@ begin
 end $$;
 comment on function marketing_automation_internal.take_captured(marketing_automation.scenario, marketing_automation.model, text, boolean,
     out boolean, out boolean, out text[]) is
-    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with these keys, null '
-    'for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as seen. may_skip: as that of '
-    'begin_scan()';
+    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with '
+    'these keys, null for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as '
+    'seen. may_skip: as that of begin_scan()';
 
 create or replace function marketing_automation_internal.enter_captured(
     scenario marketing_automation.scenario, model marketing_automation.model, keys text[], now timestamptz
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' set enable_nestloop = on as $$
 begin
+    if keys is null then
+        return 0;
+    end if;
     return marketing_automation_internal.enter_after_others(scenario, model,
         marketing_automation_internal.entering_keys_query(scenario, model), keys, null, null, now);
 exception when others then
@@ -7778,9 +7817,10 @@ exception when others then
     end if;
     return null;
 end $$;
-comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[], timestamptz) is
-    'API: private. Enters the new ones of the rows with these keys; returns how many. Null: that raises, so all rows are to be read, by what knows '
-    'which of them it is, and whom another session enters';
+comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[],
+    timestamptz) is
+    'API: private. Enters the new ones of the rows with these keys, null for none; returns how many. Null: that raises, so all rows '
+    'are to be read, by what knows which of them it is, and whom another session enters';
 
 create or replace function marketing_automation_internal.forget_captured_keys() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -7821,16 +7861,16 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.forget_captured_keys() is
-    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which read all rows '
-    'then';
+    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which '
+    'read all rows then';
 
 -- functions/unchanged_scenarios.sql
 -- Runs of enrolling for which there is nothing to do: one look says so of all scenarios of watched models, without one at their queries.
 --
--- When a scenario's query has been analysed twice with the same outcome, a digest is kept of what that follows from: definitions, counters,
--- triggers, and the rows of the catalog of the relations that the query names. As long as that is the same, captured keys tell all that may be new;
--- and of rows that were written, one query asks the domains of all scenarios of a model. What that finds, or where it fails, is for a turn of
--- the scenario, which asks more. So an error here costs time, and no row.
+-- When a scenario's query has been analysed twice with the same outcome, a digest is kept of what that follows from: definitions,
+-- counters, triggers, and the rows of the catalog of the relations that the query names. As long as that is the same, captured keys tell
+-- all that may be new; and of rows that were written, one query asks the domains of all scenarios of a model. What that finds, or where
+-- it fails, is for a turn of the scenario, which asks more. So an error here costs time, and no row.
 
 create or replace function marketing_automation_internal.relation_states(relations oid[]) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
@@ -7851,8 +7891,8 @@ begin
         where c.oid = any (relations));
 end $$;
 comment on function marketing_automation_internal.relation_states(oid[]) is
-    'API: private. What follows from tables and views for a query of them: as long as it is the same, the query is the same when it is analysed again. '
-    'Null: that cannot be known';
+    'API: private. What follows from tables and views for a query of them: as long as it is the same, the query is the same when it is '
+    'analysed again. Null: that cannot be known';
 
 create or replace function marketing_automation_internal.surroundings(state text, relations text) returns text
 language sql immutable
@@ -7894,8 +7934,8 @@ begin
     order by c.id;
 end $$;
 comment on function marketing_automation_internal.unchanged_scenarios(regrole) is
-    'API: private. Running scenarios of watched models of which all that decides who enters is as it was when all rows were read, but rows that may '
-    'have been written (is_written). caller: only scenarios of whose owner this role is a member, null: any';
+    'API: private. Running scenarios of watched models of which all that decides who enters is as it was when all rows were read, but '
+    'rows that may have been written (is_written). caller: only scenarios of whose owner this role is a member, null: any';
 
 create or replace function marketing_automation_internal.scenarios_to_enter(scenarios integer[], keys text[]) returns integer[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
@@ -7919,7 +7959,8 @@ begin
         select array_agg(q.key), array_agg(i.id) into found_keys, found_by
         from marketing_automation_internal.query_as_owner(its.owner, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                format('%s, array_remove(array[%s]::integer[], null)', marketing_automation_internal.as_key(model.key, model.key_type), its.domains)),
+                format('%s, array_remove(array[%s]::integer[], null)',
+                    marketing_automation_internal.as_key(model.key, model.key_type), its.domains)),
             keys) as q (key text, ids integer[])
         cross join unnest(q.ids) as i (id);
     exception when others then
@@ -7938,8 +7979,8 @@ begin
             select from marketing_automation_internal.record r where r.scenario_id = f.id and r.key = f.key collate "C"));
 end $$;
 comment on function marketing_automation_internal.scenarios_to_enter(integer[], text[]) is
-    'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in them; all, if that '
-    'raises';
+    'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in '
+    'them; all, if that raises';
 
 create or replace function marketing_automation_internal.try_captured(scenarios integer[], watches integer[]) returns integer[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
@@ -7974,10 +8015,11 @@ begin
     return passed;
 end $$;
 comment on function marketing_automation_internal.try_captured(integer[], integer[]) is
-    'API: private. Tries captured keys of these watched tables for scenarios, of one owner and model, which the caller has locked; returns those into which '
-    'no row enters, which have seen them then';
+    'API: private. Tries captured keys of these watched tables for scenarios, of one owner and model, which the caller has locked; '
+    'returns those into which no row enters, which have seen them then';
 
-create or replace function marketing_automation_internal.pass_over(caller regrole, only_written boolean) returns table (scenario text)
+create or replace function marketing_automation_internal.pass_over(caller regrole, only_written boolean, but integer[] default '{}')
+    returns table (scenario text)
 language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
     its record;
@@ -7988,7 +8030,7 @@ begin
         select u.owner_id, u.model, u.watches, u.is_written, array_agg(u.id order by u.id) as ids,
             array_agg(u.surroundings order by u.id) as surroundings
         from marketing_automation_internal.unchanged_scenarios(caller) u
-        where u.is_written or not only_written
+        where (u.is_written or not only_written) and u.id <> all (but)
         group by u.owner_id, u.model, u.watches, u.is_written
     loop
         free := array(
@@ -8013,10 +8055,10 @@ begin
     )
     select s.name from marketing_automation.scenario s join noted n on n.scenario_id = s.id order by s.id;
 end $$;
-comment on function marketing_automation_internal.pass_over(regrole, boolean) is
-    'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those that no other '
-    'session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as that of unchanged_scenarios(); '
-    'only_written: only scenarios that have not seen all captured keys';
+comment on function marketing_automation_internal.pass_over(regrole, boolean, integer[]) is
+    'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those '
+    'that no other session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as '
+    'that of unchanged_scenarios(); only_written: only scenarios that have not seen all captured keys; but: none of these';
 
 
 -- functions/scans.sql
@@ -8083,7 +8125,8 @@ declare
 begin
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving) + pg_stat_get_xact_tuples_deleted(records) > 0 then
+    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+            + pg_stat_get_xact_tuples_deleted(records) > 0 then
         return;
     end if;
     choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
@@ -8103,16 +8146,18 @@ begin
     join marketing_automation.model m on m.name = s.model
     cross join (
         -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
-        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid), pg_stat_get_bgwriter_stat_reset_time(),
-            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid),
+        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid),
+            pg_stat_get_bgwriter_stat_reset_time(),
+            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid),
+            pg_stat_get_tuples_deleted(c.oid),
             pg_stat_get_tuples_deleted(records)) as counters
         from pg_database b join pg_class c on c.oid = leaving
         where b.datname = current_database()) d
     where s.id = any (scenarios) and (s.topic is null or choices is not null);
 end $$;
 comment on function marketing_automation_internal.entering_states(integer[]) is
-    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: that cannot be '
-    'known, as this transaction has changed it';
+    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: '
+    'that cannot be known, as this transaction has changed it';
 
 create or replace function marketing_automation_internal.scan_state(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -8133,7 +8178,8 @@ begin
     -- First, as it looks at the counters of the present.
     state := (select e.state from marketing_automation_internal.entering_states(array[scenario.id]) e);
     -- Null if either is.
-    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
+    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n'
+        || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
@@ -8191,32 +8237,34 @@ create or replace function marketing_automation_internal.check_scans(scenario ma
     returns table (severity text, message text, hint text)
 language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
-    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
-    source text := marketing_automation_internal.entering_query(scenario, model);
+    used marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    source text := marketing_automation_internal.entering_query(scenario, used);
+    asked record;
     obstacle text;
     unwatched text;
 begin
-    if exists (select from marketing_automation_internal.watched_table w where w.model = model.name) then
-        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model), (
+    select d.obstacle, marketing_automation_internal.capture_obstacle(scenario, used, d.obstacle, d.relations, d.tables) as of_watching
+    into asked
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, used.relation, source) d;
+    if exists (select from marketing_automation_internal.watched_table w where w.model = used.name) then
+        unwatched := coalesce(asked.of_watching, (
             select min(s.gap) from marketing_automation_internal.watched_table w
-            cross join marketing_automation_internal.watch_state(w, marketing_automation_internal.usable_model(scenario)) s
-            where w.model = model.name));
+            cross join marketing_automation_internal.watch_state(w, used) s
+            where w.model = used.name));
         if unwatched is null then
             return;
         end if;
         return query select 'hint', format('its model is watched, and each run of enrolling may read all rows nevertheless: %s', unwatched),
-            format('select * from marketing_automation.watch(%L);', model.name);
+            format('select * from marketing_automation.watch(%L);', used.name);
     end if;
-    obstacle := marketing_automation_internal.scan_obstacle(scenario, (
-        select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
+    obstacle := marketing_automation_internal.scan_obstacle(scenario, asked.obstacle);
     return query
     select 'hint',
         format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
             coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
         format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written%s.',
-            model.relation, scenario.domain, case when marketing_automation_internal.capture_obstacle(scenario, model) is null
-                then format('; or watch(%L)', model.name) end)
-    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
+            used.relation, scenario.domain, case when asked.of_watching is null then format('; or watch(%L)', used.name) end)
+    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, used.relation, source)) as t (id)
     join pg_class c on c.oid = t.id
     where c.reltuples >= 1000000
     group by t.id, c.reltuples;
@@ -8612,8 +8660,7 @@ begin
     source := marketing_automation_internal.entering_query(scenario, model);
     select c.* into captured from marketing_automation_internal.take_captured(scenario, model, source, may_skip) c;
     if captured.is_known then
-        entered := case when captured.keys is null then 0
-            else marketing_automation_internal.enter_captured(scenario, model, captured.keys, now) end;
+        entered := marketing_automation_internal.enter_captured(scenario, model, captured.keys, now);
     end if;
     skipped := case
         when captured.is_known then entered is not null
@@ -8990,7 +9037,8 @@ declare
 begin
     -- One look for all.
     if coalesce(cardinality(tried), 0) = 0 then
-        return query select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
+        return query
+        select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
         if found then
             return;
         end if;
@@ -9026,9 +9074,9 @@ create or replace function marketing_automation.enroll_next(tried text[] default
 language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
-    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
-    'of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is nothing to do come '
-    'first, all in one call, that without tried';
+    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read '
+    'the rows of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is '
+    'nothing to do come first, all in one call, that without tried';
 
 create or replace procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.
@@ -11472,16 +11520,17 @@ begin
     if not captured.is_known then
         return null;
     end if;
-    entered := case when captured.keys is null then 0
-        else marketing_automation_internal.enter_captured(chosen, model, captured.keys, at) end;
+    entered := marketing_automation_internal.enter_captured(chosen, model, captured.keys, at);
     perform marketing_automation_internal.count_entered(chosen.id, at, entered);
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_written(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters the new rows with captured keys into a scenario, which the caller has locked; how many. Null: that is for a run of '
-    'enrolling that reads all rows, and what was done here is to be undone';
+    'API: private. Enters the new rows with captured keys into a scenario, which the caller has locked; how many. Null: that is for a '
+    'run of enrolling that reads all rows, and what was done here is to be undone';
 
-create or replace function marketing_automation_internal.enroll_captured(tried integer[], out scenario_id integer, out outcome text, out entered bigint)
+create or replace function marketing_automation_internal.enroll_captured(
+    tried integer[], out scenario_id integer, out outcome text, out entered bigint
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.next_captured(tried);
@@ -11517,8 +11566,8 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.enroll_captured(integer[], out integer, out text, out bigint) is
-    'API: private. Enters rows with captured keys into one scenario that is not among tried, and has not seen them all; how many. outcome: entered, held '
-    'by another session, or left to enroll_all(). scenario_id null: there is no such scenario';
+    'API: private. Enters rows with captured keys into one scenario that is not among tried, and has not seen them all; how many. '
+    'outcome: entered, held by another session, or left to enroll_all(). scenario_id null: there is no such scenario';
 
 create or replace function marketing_automation_internal.process_entered(of_scenario integer, batch_size integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$

@@ -1,8 +1,8 @@
 -- Enrolling by captured keys: a scenario whose model is watched tries the rows that were written since it looked last, and no others.
 --
 -- What it has seen is a snapshot: a key that a transaction noted which that snapshot does not see is new to it, whenever it was written,
--- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails is
--- tried again. Keys that all scenarios have seen are deleted.
+-- and whatever the order in which transactions commit. The snapshot is written in the transaction that tries the keys, so that what fails
+-- is tried again. Keys that all scenarios have seen are deleted.
 
 create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model,
     obstacle text, relations integer, tables oid[]) returns text
@@ -14,22 +14,25 @@ begin
             when obstacle is not null then 'its domain, or its model, depends on ' || obstacle
             when c.relkind not in ('r', 'p', 'v') then 'its model is of a relation whose rows are written elsewhere'
             when c.relkind = 'v' then (
-                select format('its domain, or its model, reads %s, which is not among the tables that are watched', min(t.id::regclass::text))
+                select format('its domain, or its model, reads %s, which is not among the tables that are watched',
+                    min(t.id::regclass::text))
                 from unnest(tables) as t (id)
                 where t.id not in (
-                    select r.id from marketing_automation_internal.watched_table w cross join marketing_automation_internal.watched_relations(w.relation) r
+                    select r.id from marketing_automation_internal.watched_table w
+                    cross join marketing_automation_internal.watched_relations(w.relation) r
                     where w.model = (capture_obstacle.model).name)
                 having count(*) > 0)
             -- With more than one it may depend on rows of the same table, too.
             when relations <> 1 then 'its domain, or its model, reads other rows than the one that it is asked of' end
         from pg_class c where c.oid = (model).relation);
 end $$;
-comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text, integer, oid[])
-    is
-    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of query_dependencies() for its '
-    'entering query';
+comment on function marketing_automation_internal.capture_obstacle(marketing_automation.scenario, marketing_automation.model, text,
+    integer, oid[]) is
+    'API: private. Why a scenario must not look at written rows only, null: it may. obstacle, relations, tables: of '
+    'query_dependencies() for its entering query';
 
-create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model) returns text
+create function marketing_automation_internal.capture_obstacle(scenario marketing_automation.scenario, model marketing_automation.model)
+    returns text
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
     return (
@@ -66,8 +69,8 @@ begin
     where s.id = any (scenarios);
 end $$;
 comment on function marketing_automation_internal.captured_states(integer[]) is
-    'API: private. For those of some scenarios whose models are watched, all that decides who enters but the entering query and what captured keys '
-    'tell of its tables. state null: all rows are to be read';
+    'API: private. For those of some scenarios whose models are watched, all that decides who enters but the entering query and what '
+    'captured keys tell of its tables. state null: all rows are to be read';
 
 create function marketing_automation_internal.take_captured(
     scenario marketing_automation.scenario, model marketing_automation.model, source text, may_skip boolean,
@@ -110,7 +113,8 @@ begin
         if is_known then
             keys := case when taken.is_any then taken.keys end;
             around := before.surroundings;
-            -- The same tree seconds later: it has no time in it but, at most, the date. Of one that has been kept, the next idle run finds out.
+            -- The same tree seconds later: it has no time in it but, at most, the date. Of one that has been kept, the next idle run
+            -- finds out.
             if before.scanned_at < now() - interval '2 seconds' and (around is null or not taken.is_any) then
                 around := marketing_automation_internal.surroundings(its.state,
                     marketing_automation_internal.relation_states(asked.tables || asked.views));
@@ -129,15 +133,18 @@ begin
 end $$;
 comment on function marketing_automation_internal.take_captured(marketing_automation.scenario, marketing_automation.model, text, boolean,
     out boolean, out boolean, out text[]) is
-    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with these keys, null '
-    'for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as seen. may_skip: as that of '
-    'begin_scan()';
+    'API: private. What a run of enrolling has to try of a watched model, whose scenario the caller holds. is_known: the rows with '
+    'these keys, null for none, are all that may be new; otherwise all are to be read, and is_watched says whether that is noted as '
+    'seen. may_skip: as that of begin_scan()';
 
 create function marketing_automation_internal.enter_captured(
     scenario marketing_automation.scenario, model marketing_automation.model, keys text[], now timestamptz
 ) returns bigint
 language plpgsql set search_path = pg_catalog, pg_temp set lock_timeout = '1s' set enable_nestloop = on as $$
 begin
+    if keys is null then
+        return 0;
+    end if;
     return marketing_automation_internal.enter_after_others(scenario, model,
         marketing_automation_internal.entering_keys_query(scenario, model), keys, null, null, now);
 exception when others then
@@ -146,9 +153,10 @@ exception when others then
     end if;
     return null;
 end $$;
-comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[], timestamptz) is
-    'API: private. Enters the new ones of the rows with these keys; returns how many. Null: that raises, so all rows are to be read, by what knows '
-    'which of them it is, and whom another session enters';
+comment on function marketing_automation_internal.enter_captured(marketing_automation.scenario, marketing_automation.model, text[],
+    timestamptz) is
+    'API: private. Enters the new ones of the rows with these keys, null for none; returns how many. Null: that raises, so all rows '
+    'are to be read, by what knows which of them it is, and whom another session enters';
 
 create function marketing_automation_internal.forget_captured_keys() returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
@@ -189,5 +197,5 @@ begin
     end loop;
 end $$;
 comment on function marketing_automation_internal.forget_captured_keys() is
-    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which read all rows '
-    'then';
+    'API: private. Deletes captured keys that all scenarios have seen; beyond 100,000 of a model those, too, that some have not, which '
+    'read all rows then';

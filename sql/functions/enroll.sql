@@ -288,7 +288,8 @@ declare
 begin
     -- One look for all.
     if coalesce(cardinality(tried), 0) = 0 then
-        return query select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
+        return query
+        select i.scenario, 0::bigint, null::text from marketing_automation_internal.pass_over(only_of, only_written => false) i;
         if found then
             return;
         end if;
@@ -324,9 +325,9 @@ create function marketing_automation.enroll_next(tried text[] default '{}') retu
 language c volatile rows 10 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.enroll_next(text[]) is
     'API: public. Like enroll(), for the one running scenario whose turn it is, of those that are not among tried; no row when all '
-    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read the rows '
-    'of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is nothing to do come '
-    'first, all in one call, that without tried';
+    'have had theirs. For those who commit between scenarios, as enroll_all() does. Where nothing was written since, it need not read '
+    'the rows of the model again: what has been committed for ten seconds it finds. Scenarios of watched models for which there is '
+    'nothing to do come first, all in one call, that without tried';
 
 create procedure marketing_automation.enroll_all()
 -- Where there are commits no search_path can be pinned: types are qualified, too.

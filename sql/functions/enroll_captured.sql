@@ -37,16 +37,17 @@ begin
     if not captured.is_known then
         return null;
     end if;
-    entered := case when captured.keys is null then 0
-        else marketing_automation_internal.enter_captured(chosen, model, captured.keys, at) end;
+    entered := marketing_automation_internal.enter_captured(chosen, model, captured.keys, at);
     perform marketing_automation_internal.count_entered(chosen.id, at, entered);
     return entered;
 end $$;
 comment on function marketing_automation_internal.enter_written(marketing_automation.scenario, timestamptz) is
-    'API: private. Enters the new rows with captured keys into a scenario, which the caller has locked; how many. Null: that is for a run of '
-    'enrolling that reads all rows, and what was done here is to be undone';
+    'API: private. Enters the new rows with captured keys into a scenario, which the caller has locked; how many. Null: that is for a '
+    'run of enrolling that reads all rows, and what was done here is to be undone';
 
-create function marketing_automation_internal.enroll_captured(tried integer[], out scenario_id integer, out outcome text, out entered bigint)
+create function marketing_automation_internal.enroll_captured(
+    tried integer[], out scenario_id integer, out outcome text, out entered bigint
+)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
     chosen marketing_automation.scenario := marketing_automation_internal.next_captured(tried);
@@ -82,8 +83,8 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.enroll_captured(integer[], out integer, out text, out bigint) is
-    'API: private. Enters rows with captured keys into one scenario that is not among tried, and has not seen them all; how many. outcome: entered, held '
-    'by another session, or left to enroll_all(). scenario_id null: there is no such scenario';
+    'API: private. Enters rows with captured keys into one scenario that is not among tried, and has not seen them all; how many. '
+    'outcome: entered, held by another session, or left to enroll_all(). scenario_id null: there is no such scenario';
 
 create function marketing_automation_internal.process_entered(of_scenario integer, batch_size integer) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp as $$

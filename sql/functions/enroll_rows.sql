@@ -380,8 +380,7 @@ begin
     source := marketing_automation_internal.entering_query(scenario, model);
     select c.* into captured from marketing_automation_internal.take_captured(scenario, model, source, may_skip) c;
     if captured.is_known then
-        entered := case when captured.keys is null then 0
-            else marketing_automation_internal.enter_captured(scenario, model, captured.keys, now) end;
+        entered := marketing_automation_internal.enter_captured(scenario, model, captured.keys, now);
     end if;
     skipped := case
         when captured.is_known then entered is not null

@@ -61,7 +61,8 @@ declare
 begin
     -- A transaction keeps the counters that it has read.
     perform pg_stat_clear_snapshot();
-    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving) + pg_stat_get_xact_tuples_deleted(records) > 0 then
+    if pg_stat_get_xact_tuples_updated(leaving) + pg_stat_get_xact_tuples_deleted(leaving)
+            + pg_stat_get_xact_tuples_deleted(records) > 0 then
         return;
     end if;
     choices := marketing_automation_internal.table_states(array['marketing_automation.subscription'::regclass::oid]);
@@ -81,16 +82,18 @@ begin
     join marketing_automation.model m on m.name = s.model
     cross join (
         -- The counters: whose, and since when. They begin anew after a crash, too, which the server survives.
-        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid), pg_stat_get_bgwriter_stat_reset_time(),
-            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid), pg_stat_get_tuples_deleted(c.oid),
+        select concat_ws(E'\n', b.oid, pg_postmaster_start_time(), pg_stat_get_db_stat_reset_time(b.oid),
+            pg_stat_get_bgwriter_stat_reset_time(),
+            marketing_automation_internal.database_time_zone(), c.relfilenode, pg_stat_get_tuples_updated(c.oid),
+            pg_stat_get_tuples_deleted(c.oid),
             pg_stat_get_tuples_deleted(records)) as counters
         from pg_database b join pg_class c on c.oid = leaving
         where b.datname = current_database()) d
     where s.id = any (scenarios) and (s.topic is null or choices is not null);
 end $$;
 comment on function marketing_automation_internal.entering_states(integer[]) is
-    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: that cannot be '
-    'known, as this transaction has changed it';
+    'API: private. For some scenarios, all that decides who enters but the entering query and the rows of its tables. Without a row: '
+    'that cannot be known, as this transaction has changed it';
 
 create function marketing_automation_internal.scan_state(
     scenario marketing_automation.scenario, model marketing_automation.model, source text
@@ -111,7 +114,8 @@ begin
     -- First, as it looks at the counters of the present.
     state := (select e.state from marketing_automation_internal.entering_states(array[scenario.id]) e);
     -- Null if either is.
-    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n' || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
+    return encode(sha256(convert_to(state || E'\n' || its.tree || E'\n'
+        || marketing_automation_internal.table_states(its.tables), 'UTF8')), 'hex');
 end $$;
 comment on function marketing_automation_internal.scan_state(marketing_automation.scenario, marketing_automation.model, text) is
     'API: private. A digest of all that decides which rows an entering query lets in, to be taken before they are read: as long as it '
@@ -169,32 +173,34 @@ create function marketing_automation_internal.check_scans(scenario marketing_aut
     returns table (severity text, message text, hint text)
 language plpgsql rows 2 set search_path = pg_catalog, pg_temp as $$
 declare
-    model marketing_automation.model := marketing_automation_internal.usable_model(scenario);
-    source text := marketing_automation_internal.entering_query(scenario, model);
+    used marketing_automation.model := marketing_automation_internal.usable_model(scenario);
+    source text := marketing_automation_internal.entering_query(scenario, used);
+    asked record;
     obstacle text;
     unwatched text;
 begin
-    if exists (select from marketing_automation_internal.watched_table w where w.model = model.name) then
-        unwatched := coalesce(marketing_automation_internal.capture_obstacle(scenario, model), (
+    select d.obstacle, marketing_automation_internal.capture_obstacle(scenario, used, d.obstacle, d.relations, d.tables) as of_watching
+    into asked
+    from marketing_automation_internal.query_dependencies(scenario.owner_id, used.relation, source) d;
+    if exists (select from marketing_automation_internal.watched_table w where w.model = used.name) then
+        unwatched := coalesce(asked.of_watching, (
             select min(s.gap) from marketing_automation_internal.watched_table w
-            cross join marketing_automation_internal.watch_state(w, marketing_automation_internal.usable_model(scenario)) s
-            where w.model = model.name));
+            cross join marketing_automation_internal.watch_state(w, used) s
+            where w.model = used.name));
         if unwatched is null then
             return;
         end if;
         return query select 'hint', format('its model is watched, and each run of enrolling may read all rows nevertheless: %s', unwatched),
-            format('select * from marketing_automation.watch(%L);', model.name);
+            format('select * from marketing_automation.watch(%L);', used.name);
     end if;
-    obstacle := marketing_automation_internal.scan_obstacle(scenario, (
-        select d.obstacle from marketing_automation_internal.query_dependencies(scenario.owner_id, model.relation, source) d));
+    obstacle := marketing_automation_internal.scan_obstacle(scenario, asked.obstacle);
     return query
     select 'hint',
         format('each run of enrolling reads all of %s, %s rows, %s', t.id::regclass, to_char(c.reltuples, 'FM999,999,999,999'),
             coalesce('whether anything was written or not: ' || obstacle, 'if something was written since the last one')),
         format('An index that the domain can use, see: explain select from %s as self where %s; or enroll_record() where rows are written%s.',
-            model.relation, scenario.domain, case when marketing_automation_internal.capture_obstacle(scenario, model) is null
-                then format('; or watch(%L)', model.name) end)
-    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, model.relation, source)) as t (id)
+            used.relation, scenario.domain, case when asked.of_watching is null then format('; or watch(%L)', used.name) end)
+    from unnest(marketing_automation_internal.tables_read_whole(scenario.owner_id, used.relation, source)) as t (id)
     join pg_class c on c.oid = t.id
     where c.reltuples >= 1000000
     group by t.id, c.reltuples;

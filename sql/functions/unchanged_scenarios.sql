@@ -1,9 +1,9 @@
 -- Runs of enrolling for which there is nothing to do: one look says so of all scenarios of watched models, without one at their queries.
 --
--- When a scenario's query has been analysed twice with the same outcome, a digest is kept of what that follows from: definitions, counters,
--- triggers, and the rows of the catalog of the relations that the query names. As long as that is the same, captured keys tell all that may be new;
--- and of rows that were written, one query asks the domains of all scenarios of a model. What that finds, or where it fails, is for a turn of
--- the scenario, which asks more. So an error here costs time, and no row.
+-- When a scenario's query has been analysed twice with the same outcome, a digest is kept of what that follows from: definitions,
+-- counters, triggers, and the rows of the catalog of the relations that the query names. As long as that is the same, captured keys tell
+-- all that may be new; and of rows that were written, one query asks the domains of all scenarios of a model. What that finds, or where
+-- it fails, is for a turn of the scenario, which asks more. So an error here costs time, and no row.
 
 create function marketing_automation_internal.relation_states(relations oid[]) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
@@ -24,8 +24,8 @@ begin
         where c.oid = any (relations));
 end $$;
 comment on function marketing_automation_internal.relation_states(oid[]) is
-    'API: private. What follows from tables and views for a query of them: as long as it is the same, the query is the same when it is analysed again. '
-    'Null: that cannot be known';
+    'API: private. What follows from tables and views for a query of them: as long as it is the same, the query is the same when it is '
+    'analysed again. Null: that cannot be known';
 
 create function marketing_automation_internal.surroundings(state text, relations text) returns text
 language sql immutable
@@ -67,8 +67,8 @@ begin
     order by c.id;
 end $$;
 comment on function marketing_automation_internal.unchanged_scenarios(regrole) is
-    'API: private. Running scenarios of watched models of which all that decides who enters is as it was when all rows were read, but rows that may '
-    'have been written (is_written). caller: only scenarios of whose owner this role is a member, null: any';
+    'API: private. Running scenarios of watched models of which all that decides who enters is as it was when all rows were read, but '
+    'rows that may have been written (is_written). caller: only scenarios of whose owner this role is a member, null: any';
 
 create function marketing_automation_internal.scenarios_to_enter(scenarios integer[], keys text[]) returns integer[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
@@ -92,7 +92,8 @@ begin
         select array_agg(q.key), array_agg(i.id) into found_keys, found_by
         from marketing_automation_internal.query_as_owner(its.owner, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type,
-                format('%s, array_remove(array[%s]::integer[], null)', marketing_automation_internal.as_key(model.key, model.key_type), its.domains)),
+                format('%s, array_remove(array[%s]::integer[], null)',
+                    marketing_automation_internal.as_key(model.key, model.key_type), its.domains)),
             keys) as q (key text, ids integer[])
         cross join unnest(q.ids) as i (id);
     exception when others then
@@ -111,8 +112,8 @@ begin
             select from marketing_automation_internal.record r where r.scenario_id = f.id and r.key = f.key collate "C"));
 end $$;
 comment on function marketing_automation_internal.scenarios_to_enter(integer[], text[]) is
-    'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in them; all, if that '
-    'raises';
+    'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in '
+    'them; all, if that raises';
 
 create function marketing_automation_internal.try_captured(scenarios integer[], watches integer[]) returns integer[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
@@ -147,10 +148,11 @@ begin
     return passed;
 end $$;
 comment on function marketing_automation_internal.try_captured(integer[], integer[]) is
-    'API: private. Tries captured keys of these watched tables for scenarios, of one owner and model, which the caller has locked; returns those into which '
-    'no row enters, which have seen them then';
+    'API: private. Tries captured keys of these watched tables for scenarios, of one owner and model, which the caller has locked; '
+    'returns those into which no row enters, which have seen them then';
 
-create function marketing_automation_internal.pass_over(caller regrole, only_written boolean) returns table (scenario text)
+create function marketing_automation_internal.pass_over(caller regrole, only_written boolean, but integer[] default '{}')
+    returns table (scenario text)
 language plpgsql rows 10 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 declare
     its record;
@@ -161,7 +163,7 @@ begin
         select u.owner_id, u.model, u.watches, u.is_written, array_agg(u.id order by u.id) as ids,
             array_agg(u.surroundings order by u.id) as surroundings
         from marketing_automation_internal.unchanged_scenarios(caller) u
-        where u.is_written or not only_written
+        where (u.is_written or not only_written) and u.id <> all (but)
         group by u.owner_id, u.model, u.watches, u.is_written
     loop
         free := array(
@@ -186,8 +188,8 @@ begin
     )
     select s.name from marketing_automation.scenario s join noted n on n.scenario_id = s.id order by s.id;
 end $$;
-comment on function marketing_automation_internal.pass_over(regrole, boolean) is
-    'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those that no other '
-    'session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as that of unchanged_scenarios(); '
-    'only_written: only scenarios that have not seen all captured keys';
+comment on function marketing_automation_internal.pass_over(regrole, boolean, integer[]) is
+    'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those '
+    'that no other session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as '
+    'that of unchanged_scenarios(); only_written: only scenarios that have not seen all captured keys; but: none of these';
 

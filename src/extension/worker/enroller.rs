@@ -87,6 +87,8 @@ impl Enroller {
         self.left.retain(|_, until| *until > began);
         let mut tried: Vec<i32> = self.left.keys().copied().collect();
         let mut done = Done::All;
+        let asked = tried.clone();
+        transaction::run_in_extension(|| statements::pass_over_written(asked))?;
         loop {
             let asked = tried.clone();
             let asked_at = Instant::now();

@@ -315,6 +315,14 @@ pub(super) enum Enrolled {
     Left,
 }
 
+/// Notes for scenarios into which no captured row enters, and which are not among `tried`, that they have seen these.
+pub(super) fn pass_over_written(tried: Vec<i32>) -> spi::Result<()> {
+    Spi::run_with_args(
+        "select from marketing_automation_internal.pass_over(null, only_written => true, but => $1)",
+        &[tried.into()],
+    )
+}
+
 /// Enters captured rows into one scenario that is not among `tried`; None: there is none.
 pub(super) fn enroll_captured(tried: Vec<i32>) -> spi::Result<Option<(i32, Enrolled)>> {
     let (scenario, outcome, entered): (Option<i32>, Option<String>, Option<i64>) =
