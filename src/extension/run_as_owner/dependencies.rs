@@ -198,6 +198,10 @@ impl Dependencies {
             self.meet(|| "a sample of a table".into());
         }
         if entry.rtekind != pg_sys::RTEKind::RTE_RELATION {
+            // From PostgreSQL 16 on a view has no entry beside that of its query, which says what it is of.
+            if entry.rtekind == pg_sys::RTEKind::RTE_SUBQUERY && entry.relid != pg_sys::InvalidOid {
+                self.views.insert(entry.relid.to_u32());
+            }
             return;
         }
         self.relations += 1;
