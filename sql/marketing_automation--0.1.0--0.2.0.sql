@@ -1221,7 +1221,7 @@ comment on column marketing_automation.smtp_server.password_file is
 create table marketing_automation_internal.file_content (
     digest bytea primary key check (octet_length(digest) = 32),
     content bytea not null
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 -- Files are compressed already.
 alter table marketing_automation_internal.file_content alter column content set storage external;
 comment on table marketing_automation_internal.file_content is
@@ -1237,7 +1237,7 @@ create table marketing_automation_internal.outbox_file (
     size bigint,
     digest bytea,
     primary key (message_id, place)
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.outbox_file is
     'API: private. Attachments of mails in the outbox, as the query of the activity has given them; what is wrong with them the mailer says';
 comment on column marketing_automation_internal.outbox_file.place is 'Their order in a mail, from 1';
@@ -6980,7 +6980,9 @@ comment on function marketing_automation_internal.files_query(marketing_automati
 
 create or replace function marketing_automation_internal.store_files(activity marketing_automation.activity, scenario marketing_automation.scenario,
     model marketing_automation.model, mails bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
+-- A session that has kept a new content and stays open: others try theirs again.
+set lock_timeout = '1s' as $$
 declare
     answered integer;
     contents bytea[];
@@ -7044,6 +7046,17 @@ comment on function marketing_automation_internal.attach_files(integer, bigint[]
     'API: private. Gives these mails of an activity, or of a variant, which have just come into the outbox, their files. Raises what the query '
     'raises for any of them';
 
+create or replace function marketing_automation_internal.plan_attachments(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.plan_as_owner(s.owner_id, m.relation, marketing_automation_internal.files_query(a, m, true))
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id join marketing_automation.model m on m.name = s.model
+    where a.id = marketing_automation_internal.sending_activity(activity) and a.attachments is not null;
+end $$;
+comment on function marketing_automation_internal.plan_attachments(marketing_automation.activity) is
+    'API: private. Raises what is wrong with the query for attachments of an activity, if it has one, which it plans with the rights of its owner';
+
 create or replace function marketing_automation_internal.attach_to_queued(activity_id integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -7072,6 +7085,10 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     unused bytea[];
 begin
+    -- Its second statement must see what was committed during the first; else sweep_files() drops them later.
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        return;
+    end if;
     -- Who lists one of them holds it until that is committed, and is seen by the statement after this one.
     unused := array(
         select c.digest from marketing_automation_internal.file_content c
@@ -7118,10 +7135,14 @@ begin
             (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id < from_message
                 order by f.message_id, f.place limit slice)
         )
+        -- What forget() drops at the moment is left to it: a claim waits for nobody.
         delete from marketing_automation_internal.outbox_file f
-        where f.message_id = any (array(
-            select l.message_id from looked_at l
-            where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)));
+        where f.ctid = any (array(
+            select g.ctid from marketing_automation_internal.outbox_file g
+            where g.message_id = any (array(
+                select l.message_id from looked_at l
+                where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)))
+            for update skip locked));
     end if;
     unused := array(
         select l.digest from (
@@ -9848,6 +9869,7 @@ declare
     failed boolean;
     asked_key boolean := false;
     asked_call boolean := false;
+    asked_files boolean := false;
     -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
     tried_again bigint;
     broken text;
@@ -9883,6 +9905,10 @@ begin
             if calls and activity.call is not null and not asked_call then
                 asked_call := true;
                 perform marketing_automation_internal.plan_call(activity);
+            end if;
+            if not asked_files then
+                asked_files := true;
+                perform marketing_automation_internal.plan_attachments(activity);
             end if;
             if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
                 tried_again := records[part.first];
@@ -14281,7 +14307,17 @@ begin
                f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
-        perform marketing_automation_internal.attach_files(its_activity, array[message]);
+        begin
+            perform marketing_automation_internal.attach_files(its_activity, array[message]);
+        exception when others then
+            -- The text may quote the row.
+            if marketing_automation_internal.is_for_the_caller(sqlstate) or marketing_automation_internal.sees_rows(caller, (
+                    select a.scenario_id from marketing_automation.activity a where a.id = its_activity)) then
+                raise;
+            end if;
+            raise exception 'message % cannot be made again: %', message, marketing_automation_internal.public_error(sqlerrm, sqlstate)
+                using errcode = sqlstate;
+        end;
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then

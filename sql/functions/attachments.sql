@@ -24,7 +24,9 @@ comment on function marketing_automation_internal.files_query(marketing_automati
 
 create function marketing_automation_internal.store_files(activity marketing_automation.activity, scenario marketing_automation.scenario,
     model marketing_automation.model, mails bigint[]) returns void
-language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1
+-- A session that has kept a new content and stays open: others try theirs again.
+set lock_timeout = '1s' as $$
 declare
     answered integer;
     contents bytea[];
@@ -88,6 +90,17 @@ comment on function marketing_automation_internal.attach_files(integer, bigint[]
     'API: private. Gives these mails of an activity, or of a variant, which have just come into the outbox, their files. Raises what the query '
     'raises for any of them';
 
+create function marketing_automation_internal.plan_attachments(activity marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+begin
+    perform marketing_automation_internal.plan_as_owner(s.owner_id, m.relation, marketing_automation_internal.files_query(a, m, true))
+    from marketing_automation.activity a
+    join marketing_automation.scenario s on s.id = a.scenario_id join marketing_automation.model m on m.name = s.model
+    where a.id = marketing_automation_internal.sending_activity(activity) and a.attachments is not null;
+end $$;
+comment on function marketing_automation_internal.plan_attachments(marketing_automation.activity) is
+    'API: private. Raises what is wrong with the query for attachments of an activity, if it has one, which it plans with the rights of its owner';
+
 create function marketing_automation_internal.attach_to_queued(activity_id integer) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -116,6 +129,10 @@ language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = for
 declare
     unused bytea[];
 begin
+    -- Its second statement must see what was committed during the first; else sweep_files() drops them later.
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+        return;
+    end if;
     -- Who lists one of them holds it until that is committed, and is seen by the statement after this one.
     unused := array(
         select c.digest from marketing_automation_internal.file_content c
@@ -162,10 +179,14 @@ begin
             (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id < from_message
                 order by f.message_id, f.place limit slice)
         )
+        -- What forget() drops at the moment is left to it: a claim waits for nobody.
         delete from marketing_automation_internal.outbox_file f
-        where f.message_id = any (array(
-            select l.message_id from looked_at l
-            where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)));
+        where f.ctid = any (array(
+            select g.ctid from marketing_automation_internal.outbox_file g
+            where g.message_id = any (array(
+                select l.message_id from looked_at l
+                where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)))
+            for update skip locked));
     end if;
     unused := array(
         select l.digest from (

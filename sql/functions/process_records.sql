@@ -335,6 +335,7 @@ declare
     failed boolean;
     asked_key boolean := false;
     asked_call boolean := false;
+    asked_files boolean := false;
     -- The first record of a part of which some row was gone when it was called for: it is tried again, and that one does nothing.
     tried_again bigint;
     broken text;
@@ -370,6 +371,10 @@ begin
             if calls and activity.call is not null and not asked_call then
                 asked_call := true;
                 perform marketing_automation_internal.plan_call(activity);
+            end if;
+            if not asked_files then
+                asked_files := true;
+                perform marketing_automation_internal.plan_attachments(activity);
             end if;
             if code = 'P0002' and activity.action = 'call' and tried_again is distinct from records[part.first] then
                 tried_again := records[part.first];

@@ -28,7 +28,17 @@ begin
                f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
-        perform marketing_automation_internal.attach_files(its_activity, array[message]);
+        begin
+            perform marketing_automation_internal.attach_files(its_activity, array[message]);
+        exception when others then
+            -- The text may quote the row.
+            if marketing_automation_internal.is_for_the_caller(sqlstate) or marketing_automation_internal.sees_rows(caller, (
+                    select a.scenario_id from marketing_automation.activity a where a.id = its_activity)) then
+                raise;
+            end if;
+            raise exception 'message % cannot be made again: %', message, marketing_automation_internal.public_error(sqlerrm, sqlstate)
+                using errcode = sqlstate;
+        end;
         perform marketing_automation_internal.complete_contexts(array(
             select m.activity_id from marketing_automation.message m where m.id = retry.message));
     elsif its_state is null then

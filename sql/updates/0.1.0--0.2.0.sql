@@ -1185,7 +1185,7 @@ comment on column marketing_automation.smtp_server.password_file is
 create table marketing_automation_internal.file_content (
     digest bytea primary key check (octet_length(digest) = 32),
     content bytea not null
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 -- Files are compressed already.
 alter table marketing_automation_internal.file_content alter column content set storage external;
 comment on table marketing_automation_internal.file_content is
@@ -1201,7 +1201,7 @@ create table marketing_automation_internal.outbox_file (
     size bigint,
     digest bytea,
     primary key (message_id, place)
-);
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 comment on table marketing_automation_internal.outbox_file is
     'API: private. Attachments of mails in the outbox, as the query of the activity has given them; what is wrong with them the mailer says';
 comment on column marketing_automation_internal.outbox_file.place is 'Their order in a mail, from 1';

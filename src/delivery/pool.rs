@@ -180,7 +180,8 @@ fn choose_awake(
 
 fn kilobytes(prepared: &Prepared, job: &Job) -> u32 {
     let files: usize = job.files.iter().map(|file| file.content.len()).sum();
-    let bytes = prepared.size() + job.mail.context.len() + files;
+    // With their base64, and the message that they become.
+    let bytes = prepared.size() + job.mail.context.len() + files * 4;
     u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX)
 }
 

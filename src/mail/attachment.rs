@@ -118,7 +118,8 @@ pub fn check_references(html: &str, has: impl Fn(&str) -> bool) -> Result<(), St
         if let Some(cid) = missing {
             return Err(format!(
                 "its HTML shows cid:{}, and no attachment has that cid",
-                short(&cid)
+                // A NUL in it would be no text for the database.
+                short(&cid).escape_debug()
             ));
         }
     }

@@ -145,4 +145,7 @@ fn what_the_html_shows_is_there() {
             "{bad}"
         );
     }
+    // What is told goes to the database, whose texts have no NUL.
+    let told = check_references("<img src=\"cid:%00%1b\">", has).unwrap_err();
+    assert!(!told.chars().any(char::is_control), "{told:?}");
 }

@@ -109,6 +109,18 @@ select count(*) > 0 as simulated from marketing_automation.simulate('attached', 
 -- A table that is gone is found.
 alter table attached.paper rename to papers;
 select severity, message from marketing_automation.check_scenario('attached') where activity = 'mail' order by 1, 2;
+-- Its records wait until it is there again, as it is not their fault.
+insert into attached.buyer values (10, 'Late', 'late@attached.example');
+select e.enrolled from marketing_automation.enroll('attached') e;
+set client_min_messages = error;
+select count(*) from marketing_automation.process_due();
+reset client_min_messages;
+select t.last_error, t.last_error_code from marketing_automation.scenario_status t where t.scenario_id = marketing_automation.scenario_id('attached');
+alter table attached.papers rename to paper;
+select marketing_automation.process_due() > 0 as processed;
+select r.key, f.outcome from marketing_automation_internal.finished_activity f join marketing_automation_internal.record r on r.id = f.record_id
+where f.activity_id = :mail and r.key = '10';
+alter table attached.paper rename to papers;
 select marketing_automation.stop('attached');
 delete from marketing_automation_internal.outbox where activity_id = :mail;
 select marketing_automation_internal.sweep_files();
