@@ -80,7 +80,9 @@ language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = 
     select c.scenario_id, s.activity_id, s.period, s.what, s.kept, s.counted
     from summed s join chosen c on c.id = s.activity_id
     where s.kept <> s.counted
-      and (s.what not in ('sent', 'not_sent') or s.kept < s.counted or s.period = '-infinity' or s.period >= (select k.since from known k))
+      and (s.what not in ('sent', 'not_sent') or s.kept < s.counted or s.period = '-infinity'
+           -- Later ones are of times that somebody has assumed: such a mail was made after it was sent.
+           or s.period between (select k.since from known k) and statement_timestamp() + interval '1 day')
     union all
     select r.scenario_id, null, r.period, r.what, r.kept, r.counted from summed_records r where r.kept <> r.counted
 $$;

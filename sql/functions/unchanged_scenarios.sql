@@ -79,13 +79,16 @@ declare
     found_by integer[];
     is_refused boolean := false;
 begin
-    select m.* into model
-    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.id = scenarios[1];
-    select min(s.owner_id::oid)::regrole as owner, string_agg(
-        format('case when %s then %s end', marketing_automation_internal.as_condition(s.domain), s.id), ', ' order by s.id) as domains
+    -- All of one moment, as a scenario or its model may have been given to somebody else since it was looked at.
+    select min(s.owner_id::oid)::regrole as owner, (array_agg(m))[1] as model, string_agg(
+            format('case when %s then %s end', marketing_automation_internal.as_condition(s.domain), s.id), ', ' order by s.id) as domains,
+        count(distinct s.owner_id) = 1 and count(distinct m.name) = 1 and bool_and(pg_has_role(m.owner_id, s.owner_id, 'MEMBER')) as is_of_one
     into its
-    from marketing_automation.scenario s where s.id = any (scenarios);
-    perform marketing_automation_internal.begin_turn();
+    from marketing_automation.scenario s join marketing_automation.model m on m.name = s.model where s.id = any (scenarios);
+    if its.is_of_one is not true then
+        return scenarios;
+    end if;
+    model := its.model;
     -- If they end the connection, that is said to be the fault of the first one: it stays apart from now on, and the others find out.
     perform marketing_automation_internal.turn_asks(scenarios[1], 'enroll');
     begin
@@ -102,7 +105,6 @@ begin
         end if;
         is_refused := true;
     end;
-    perform marketing_automation_internal.end_turn();
     if is_refused then
         return scenarios;
     end if;
@@ -113,7 +115,7 @@ begin
 end $$;
 comment on function marketing_automation_internal.scenarios_to_enter(integer[], text[]) is
     'API: private. Those of some scenarios, of one owner and model, whose domains match a row with one of these keys that is not in '
-    'them; all, if that raises';
+    'them; all, if that raises, or they are of different ones by now. In a turn that the caller has begun';
 
 create function marketing_automation_internal.try_captured(scenarios integer[], watches integer[]) returns integer[]
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
@@ -158,7 +160,13 @@ declare
     its record;
     free integer[];
     passed integer[] := '{}';
+    limit_of_time text := marketing_automation_internal.setting('expression_timeout');
 begin
+    -- Everybody waits for it, the scenarios of other teams are held meanwhile, and for what takes longer each has a turn of its own.
+    if limit_of_time::interval not between interval '1 millisecond' and interval '1 second' then
+        perform set_config('marketing_automation.expression_timeout', '1s', true);
+    end if;
+    perform marketing_automation_internal.begin_turn();
     for its in
         select u.owner_id, u.model, u.watches, u.is_written, array_agg(u.id order by u.id) as ids,
             array_agg(u.surroundings order by u.id) as surroundings
@@ -180,6 +188,8 @@ begin
         end if;
         passed := passed || free;
     end loop;
+    perform marketing_automation_internal.end_turn();
+    perform set_config('marketing_automation.expression_timeout', limit_of_time, true);
     return query
     with noted as (
         update marketing_automation.scenario_status t set last_enrolled_at = clock_timestamp(), last_scan_took = null
@@ -191,5 +201,6 @@ end $$;
 comment on function marketing_automation_internal.pass_over(regrole, boolean, integer[]) is
     'API: private. Notes that a run of enrolling has found nothing to enter into scenarios of watched models, which it returns: those '
     'that no other session holds, of which nothing but rows has changed, and into which no row that was written enters. caller: as '
-    'that of unchanged_scenarios(); only_written: only scenarios that have not seen all captured keys; but: none of these';
+    'that of unchanged_scenarios(); only_written: only scenarios that have not seen all captured keys; but: none of these. Their expressions have a '
+    'second together';
 

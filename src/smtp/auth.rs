@@ -1,6 +1,8 @@
 //! AUTH (RFC 4954): passwords with the mechanisms that every provider has, and access tokens of OAuth 2.0 with those of Google and Microsoft
 //! (XOAUTH2, which no RFC has) and of RFC 7628 (OAUTHBEARER).
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use base64::Engine;
@@ -12,8 +14,12 @@ use super::extensions::Extensions;
 use super::reply::Reply;
 use crate::secret_file;
 
-/// More is no access token: AUTH and all that is said with it has 12,288 bytes (RFC 4954, section 4), and base64 takes a third of them.
+/// More is no access token: what is said after AUTH has 12,288 bytes (RFC 4954, section 4), and base64 takes a quarter of them.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;
+/// A command without its CRLF (RFC 5321, section 4.5.3.1.4): a longer response is said when the server asks for it (RFC 4954, section 4).
+const MAX_COMMAND_BYTES: usize = 510;
+/// So many characters of a secret in a reply tell that it echoes it.
+const TELLING: usize = 16;
 
 /// One user's side of the exchange.
 pub(super) struct Dialog {
@@ -106,17 +112,31 @@ impl Dialog {
             )));
         }
         let response = STANDARD.encode(said);
+        let command = format!("AUTH {mechanism}");
+        let lines = match command.len() + 1 + response.len() > MAX_COMMAND_BYTES {
+            true => vec![command, response.clone()],
+            false => vec![format!("{command} {response}")],
+        };
         Ok(Dialog {
-            lines: vec![format!("AUTH {mechanism} {response}")],
+            lines,
             after_challenge: Some(after_challenge),
             secrets: vec![token.to_owned(), STANDARD.encode(token), response],
         })
     }
 
-    /// Keeps a server that echoes what it was sent from putting the secret into our logs.
+    /// Keeps a server that echoes what it was sent from putting the secret into our logs: a reply is cut, and may fold a long line, so that the
+    /// beginning of a secret counts for all of it.
     pub(super) fn without_secret(&self, error: SendError) -> SendError {
-        let mut secrets = self.secrets.iter();
-        match secrets.any(|secret| error.message.contains(secret.trim_end_matches('='))) {
+        let said: String = error.message.split_whitespace().collect();
+        let is_said = |secret: &String| {
+            let secret: String = secret.split_whitespace().collect();
+            let beginning = secret
+                .char_indices()
+                .nth(TELLING)
+                .map_or(&*secret, |(end, _)| &secret[..end]);
+            said.contains(beginning.trim_end_matches('='))
+        };
+        match self.secrets.iter().any(is_said) {
             true => SendError {
                 message: match self.after_challenge {
                     None => "AUTH: the server refused the password",
@@ -147,8 +167,15 @@ fn read_token(path: &Path) -> Result<String, SendError> {
             "can be used by others than its owner; its mode must be 0600, or 0640 when it is root's",
         ));
     }
-    // A few kilobytes of a local file, before a connection is used.
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    // A few kilobytes of a local file, before a connection is used; a pipe might never end.
+    let file = File::open(path).map_err(unreadable)?;
+    if !file.metadata().map_err(unreadable)?.is_file() {
+        return Err(of_file("is no regular file"));
+    }
+    let mut text = String::new();
+    file.take(2 * MAX_TOKEN_BYTES as u64)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
     let token = text.lines().next().unwrap_or_default().trim_end();
     let is_of_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     match token.len() {

@@ -89,6 +89,8 @@ impl Enroller {
         let mut done = Done::All;
         let asked = tried.clone();
         transaction::run_in_extension(|| statements::pass_over_written(asked))?;
+        // The look has a limit of its own.
+        let began = Instant::now();
         loop {
             let asked = tried.clone();
             let asked_at = Instant::now();

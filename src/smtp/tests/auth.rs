@@ -199,3 +199,37 @@ async fn what_is_no_token_is_told_before_it_is_said() {
         assert!(!server.log().await.contains("AUTH"));
     }
 }
+
+#[tokio::test]
+async fn a_long_token_is_said_when_it_is_asked_for_and_an_echo_of_its_beginning_is_not_told() {
+    let token = "s3cret-token-".repeat(60);
+    let response = STANDARD.encode(format!("user=user\x01auth=Bearer {token}\x01\x01"));
+    // Scripts are static, as tests end with their process.
+    let echo: &'static str = Box::leak(format!("535 5.7.8 {response}\r\n").into_boxed_str());
+    let first: &'static str = Box::leak(response.clone().into_boxed_str());
+    for refuses in [false, true] {
+        let script: &'static [(&str, Do)] = Box::leak(Box::new([
+            ("EHLO", Do::Say("250-test\r\n250 AUTH XOAUTH2\r\n")),
+            ("AUTH", Do::Say("334 \r\n")),
+            (
+                first,
+                Do::Say(if refuses { echo } else { "235 welcome\r\n" }),
+            ),
+        ]));
+        let server = Server::start(script).await;
+        let url = format!("smtp://user@127.0.0.1:{}?auth=xoauth2", server.port);
+        let (config, _file) = with_token(&url, &token);
+        match config.connect(STEP).await {
+            Ok(connection) => {
+                assert!(!refuses);
+                connection.quit().await;
+                let said = format!("AUTH XOAUTH2\r\n{response}\r\nQUIT");
+                assert!(server.log().await.contains(&said));
+            }
+            Err(error) => {
+                assert!(refuses, "{error}");
+                assert_eq!(error.message, "AUTH: the server refused the access token");
+            }
+        }
+    }
+}
