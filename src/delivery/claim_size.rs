@@ -15,6 +15,8 @@ pub(super) struct ClaimSize {
     lease: Duration,
     tried: usize,
     expired: usize,
+    /// For so many mails there is room in memory, as they have large attachments; None: for all.
+    room: Option<usize>,
 }
 
 impl Default for ClaimSize {
@@ -24,20 +26,26 @@ impl Default for ClaimSize {
             lease: LEASE,
             tried: 0,
             expired: 0,
+            room: None,
         }
     }
 }
 
 impl ClaimSize {
-    /// Mails to claim at once: at most `batch`, and at least two for each connection.
+    /// Mails to claim at once: at most `batch`, and at least two for each connection, if there is room.
     pub(super) fn size(&mut self, batch: usize, connections: usize) -> usize {
         self.size = self.size.clamp(batch.min(2 * connections), batch);
-        self.size
+        self.room.map_or(self.size, |room| self.size.min(room))
     }
 
-    /// After a claim of which there was room for only so many mails.
-    pub(super) fn shrink_to(&mut self, mails: usize) {
-        self.size = self.size.min(mails);
+    /// After a claim of which so many mails were taken, and the others given back for want of room unless it `had_room`: what is given
+    /// back has been claimed in vain, and has used up what its domain may get.
+    pub(super) fn took(&mut self, mails: usize, had_room: bool) {
+        self.room = match (had_room, self.room) {
+            (false, _) => Some(mails.max(1)),
+            (true, Some(room)) if 2 * room < self.size => Some(2 * room),
+            (true, _) => None,
+        };
     }
 
     pub(super) fn lease(&self) -> Duration {
@@ -108,6 +116,20 @@ mod tests {
         assert_eq!(claim_size.size(500, 8), 16);
         claim_size.learn((0..100).map(|_| &Outcome::Released));
         assert_eq!(claim_size.size(500, 8), 16);
+    }
+
+    #[test]
+    fn where_mails_are_too_large_for_memory_a_claim_is_as_small_until_they_fit() {
+        let mut claim_size = ClaimSize::default();
+        assert_eq!(claim_size.size(500, 16), 32);
+        claim_size.took(3, false);
+        assert_eq!(claim_size.size(500, 16), 3);
+        for expected in [6, 12, 24, 32, 32] {
+            claim_size.took(expected, true);
+            assert_eq!(claim_size.size(500, 16), expected);
+        }
+        claim_size.took(0, false);
+        assert_eq!(claim_size.size(500, 16), 1);
     }
 
     #[test]

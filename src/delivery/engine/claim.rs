@@ -210,9 +210,7 @@ impl<S: Store, C: Channel, H: Host> Engine<S, C, H> {
         if !chunk.is_empty() {
             self.pool.render(chunk);
         }
-        if !has_room {
-            self.claim_size.shrink_to(taken);
-        }
+        self.claim_size.took(taken, has_room);
         if files.is_none() {
             return AFTER_ERROR;
         }
