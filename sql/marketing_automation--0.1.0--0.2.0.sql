@@ -17293,25 +17293,24 @@ language sql stable set search_path = pg_catalog, pg_temp set plan_cache_mode = 
         join finished f on f.record_id = e.record_id and f.activity_id = e.activity_id
         where e.robot is not null group by 1, 2
     ), compared as (
-        select h.activity_id, h.period, w.what, 0::bigint as kept, w.n as counted
-        from history h
-        cross join lateral (values ('done', h.done), ('skipped', h.skipped), ('cancelled', h.cancelled), ('failed', h.failed),
-            ('mailed', h.mailed), ('sent', h.sent), ('not_sent', h.not_sent), ('opened', h.opened), ('clicked', h.clicked),
-            ('robot_opens', h.robot_opens), ('robot_clicks', h.robot_clicks)) w (what, n)
+        select h.*, false as is_kept from history h
         union all
         -- Rolled up, a period is in the total, too: as kept there, as counted here.
-        select t.activity_id, p.period, w.what, case when p.is_kept then w.n else 0 end, case when p.is_kept then 0 else w.n end
+        select t.activity_id, p.period, t.done, t.skipped, t.cancelled, t.failed, t.mailed, t.sent, t.not_sent, t.opened, t.clicked,
+               t.robot_opens, t.robot_clicks, p.is_kept
         from marketing_automation_internal.activity_counter t
         cross join lateral (
             select t.period, true as is_kept
             union all select '-infinity', false where t.rolled_up and t.period > '-infinity') p
-        cross join lateral (values ('done', t.done), ('skipped', t.skipped), ('cancelled', t.cancelled), ('failed', t.failed),
-            ('mailed', t.mailed), ('sent', t.sent), ('not_sent', t.not_sent), ('opened', t.opened), ('clicked', t.clicked),
-            ('robot_opens', t.robot_opens), ('robot_clicks', t.robot_clicks)) w (what, n)
         where t.activity_id in (select c.id from chosen c)
     ), summed as (
-        select c.activity_id, c.period, c.what, sum(c.kept)::bigint as kept, sum(c.counted)::bigint as counted
-        from compared c group by 1, 2, 3
+        select c.activity_id, c.period, w.what, coalesce(sum(w.n) filter (where c.is_kept), 0)::bigint as kept,
+               coalesce(sum(w.n) filter (where not c.is_kept), 0)::bigint as counted
+        from compared c
+        cross join lateral (values ('done', c.done), ('skipped', c.skipped), ('cancelled', c.cancelled), ('failed', c.failed),
+            ('mailed', c.mailed), ('sent', c.sent), ('not_sent', c.not_sent), ('opened', c.opened), ('clicked', c.clicked),
+            ('robot_opens', c.robot_opens), ('robot_clicks', c.robot_clicks)) w (what, n)
+        group by 1, 2, 3
     ), records as (
         select r.scenario_id, marketing_automation_internal.counter_period(r.entered_at) as period, false as is_kept,
                count(*) as records, count(r.blocked_at) as blocked
