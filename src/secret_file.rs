@@ -4,6 +4,9 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// What is to be done about a file that is too open.
+pub const MODE: &str = "its mode must be 0600, or 0640 when it is root's";
+
 /// Gives the mode of a file that others can use, by the rule of PostgreSQL for `ssl_key_file`: it must be for its owner only, or
 /// root's and for its group to read.
 pub fn too_open(path: &Path) -> io::Result<Option<u32>> {

@@ -20,10 +20,10 @@ impl Secret {
     pub fn read(path: &str) -> Result<Self, String> {
         let mode = secret_file::too_open(Path::new(path)).map_err(|error| error.to_string())?;
         if mode.is_some() {
-            return Err(
-                "others than its owner can use it; its mode must be 0600, or 0640 when it is root's"
-                    .to_owned(),
-            );
+            return Err(format!(
+                "others than its owner can use it; {}",
+                secret_file::MODE
+            ));
         }
         std::fs::read_to_string(path)
             .map(Secret)

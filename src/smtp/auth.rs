@@ -163,9 +163,10 @@ fn read_token(path: &Path) -> Result<String, SendError> {
         |what: &str| SendError::connection(format!("the file of the access token {what}"));
     let unreadable = |error: std::io::Error| of_file(&format!("cannot be read: {error}"));
     if secret_file::too_open(path).map_err(unreadable)?.is_some() {
-        return Err(of_file(
-            "can be used by others than its owner; its mode must be 0600, or 0640 when it is root's",
-        ));
+        return Err(of_file(&format!(
+            "can be used by others than its owner; {}",
+            secret_file::MODE
+        )));
     }
     // A few kilobytes of a local file, before a connection is used; a pipe might never end.
     let file = File::open(path).map_err(unreadable)?;
