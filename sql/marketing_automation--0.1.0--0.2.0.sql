@@ -345,7 +345,7 @@ alter table marketing_automation.page_text drop constraint page_text_name_check,
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
         'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
-        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later'));
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'gone', 'look_in_mailbox', 'unavailable', 'try_later'));
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
     'pt-BR, pl and ar are)';
@@ -1253,6 +1253,26 @@ comment on column marketing_automation.activity.attachments is
     'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
     'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';
 
+-- Mails in a browser.
+create table marketing_automation_internal.browser_activity (
+    activity_id integer primary key
+);
+comment on table marketing_automation_internal.browser_activity is
+    'API: private. Activities and variants in whose templates browser_url is: see note_browser_use()';
+
+create table marketing_automation_internal.browser_mail (
+    message_id bigint primary key,
+    bucket smallint not null,
+    sent_at timestamptz not null,
+    context jsonb not null
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.browser_mail is
+    'API: private. What mails with a browser_url were made of, for as long as that shows them; the rest is in message_log';
+comment on column marketing_automation_internal.browser_mail.bucket is 'Of its row in message_log';
+comment on column marketing_automation_internal.browser_mail.context is 'As in outbox';
+-- For drop_browser_mails(): the oldest.
+create index browser_mail_sent on marketing_automation_internal.browser_mail (sent_at);
+
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
 
@@ -1746,6 +1766,21 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.used_columns(text[]) is
     'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read, and an empty one '
     'if they read results of calls; null: they may read any';
+
+create or replace function marketing_automation_internal.use_browser_url(texts text[]) returns boolean
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'use_browser_url_wrapper';
+comment on function marketing_automation_internal.use_browser_url(text[]) is
+    'API: private. Whether templates, or the snippets that they use in any language, have browser_url in them';
+
+create or replace function marketing_automation_internal.render_for_browser(message_id bigint, record_id bigint, activity_id integer,
+    template_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_clicks boolean,
+    cids text[], pictures text[]) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_for_browser_wrapper';
+comment on function marketing_automation_internal.render_for_browser(bigint, bigint, integer, integer, jsonb, text, text, text, text, text,
+    boolean, text[], text[]) is
+    'API: private. The HTML of a mail, rendered once more, without its open image; null: the activity is gone, automation_base is not set or '
+    'there is no key. template_id: the activity or variant whose texts it has; pictures: data URLs, by their cids. Raises what the templates do '
+    'wrong';
 
 create or replace function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
@@ -6006,6 +6041,7 @@ create or replace function marketing_automation_internal.snippet_validate() retu
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
+    users integer[];
     faults text;
 begin
     if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
@@ -6034,9 +6070,11 @@ begin
         raise exception 'snippet "%" is in use', old.name
             using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
     end if;
-    perform marketing_automation_internal.complete_contexts(array(
+    users := array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.snippets_of_templates(t.texts) && names));
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names);
+    perform marketing_automation_internal.complete_contexts(users);
+    perform marketing_automation_internal.note_browser_use(users);
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is
@@ -6937,6 +6975,7 @@ begin
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
         perform marketing_automation_internal.complete_contexts(array[changed]);
+        perform marketing_automation_internal.note_browser_use(array[changed]);
         if tg_table_name = 'activity' and to_jsonb(new) ->> 'attachments' is not null
             and (tg_op = 'INSERT' or to_jsonb(old) ->> 'attachments' is distinct from to_jsonb(new) ->> 'attachments') then
             perform marketing_automation_internal.attach_to_queued(changed);
@@ -7108,13 +7147,14 @@ begin
     with dropped as (
         delete from marketing_automation_internal.outbox_file f
         where f.message_id = any (mails) and not exists (select from marketing_automation_internal.outbox o where o.id = f.message_id)
+          and not (f.cid is not null and exists (select from marketing_automation_internal.browser_mail v where v.message_id = f.message_id))
         returning f.digest
     )
     select array_agg(distinct d.digest) into contents from dropped d where d.digest is not null;
     perform marketing_automation_internal.drop_contents(contents) where contents is not null;
 end $$;
 comment on function marketing_automation_internal.drop_files(bigint[]) is
-    'API: private. Drops the files of those of these mails that are in the outbox no more';
+    'API: private. Drops the files of those of these mails that are in the outbox no more, but for pictures of what is shown in a browser';
 
 create or replace function marketing_automation_internal.sweep_files() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
@@ -7129,20 +7169,21 @@ declare
 begin
     if from_message is not null then
         with looked_at as materialized (
-            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id >= from_message
+            (select f.message_id, f.place, f.cid from marketing_automation_internal.outbox_file f where f.message_id >= from_message
                 order by f.message_id, f.place limit slice)
             union all
-            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id < from_message
+            (select f.message_id, f.place, f.cid from marketing_automation_internal.outbox_file f where f.message_id < from_message
                 order by f.message_id, f.place limit slice)
         )
         -- What forget() drops at the moment is left to it: a claim waits for nobody.
         delete from marketing_automation_internal.outbox_file f
         where f.ctid = any (array(
-            select g.ctid from marketing_automation_internal.outbox_file g
-            where g.message_id = any (array(
-                select l.message_id from looked_at l
-                where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)))
-            for update skip locked));
+            select g.ctid from looked_at l
+            join marketing_automation_internal.outbox_file g on g.message_id = l.message_id and g.place = l.place
+            where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)
+              and not (l.cid is not null and exists (
+                select from marketing_automation_internal.browser_mail v where v.message_id = l.message_id))
+            for update of g skip locked));
     end if;
     unused := array(
         select l.digest from (
@@ -7153,7 +7194,7 @@ begin
     perform marketing_automation_internal.drop_contents(unused) where unused <> '{}';
 end $$;
 comment on function marketing_automation_internal.sweep_files() is
-    'API: private. Drops the files of mails that are in the outbox no more, however they have left it; where there are many it looks at some, '
+    'API: private. As drop_files(), of all mails, however they have left the outbox; where there are many it looks at some, '
     'others each time';
 
 create or replace function marketing_automation_internal.mail_files(mails bigint[])
@@ -14134,6 +14175,7 @@ begin
         return;
     end if;
     if only_of is null and full_scan then
+        perform marketing_automation_internal.drop_browser_mails();
         perform marketing_automation_internal.sweep_files();
     end if;
     -- Mostly nothing is due, and planning the claim takes longer than finding that.
@@ -14198,12 +14240,18 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
-        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row.
+        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row. And its browser_url, which few have.
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
             case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e
+    ), shown as (
+        insert into marketing_automation_internal.browser_mail (message_id, bucket, sent_at, context)
+        select e.id, bucket_now, result_at, e.context from ended e
+        where e.ending = 'sent' and exists (
+            select from marketing_automation_internal.browser_activity b where b.activity_id = e.activity_id)
+        on conflict do nothing
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
         select e.activity_id, marketing_automation_internal.counter_period(e.created_at),
@@ -15202,6 +15250,8 @@ begin
     delete from marketing_automation_internal.attempt_log t
     where t.ended_at < statement_timestamp() - older_than
       and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    -- Before their rows in message_log, which may stay for 30 days more.
+    delete from marketing_automation_internal.browser_mail v where v.sent_at < statement_timestamp() - older_than;
     -- Nobody confirms what is older: see confirmable().
     delete from marketing_automation.subscription_request q where q.requested_at < statement_timestamp() - interval '30 days';
     return purged;
@@ -15246,6 +15296,7 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+    delete from marketing_automation_internal.browser_mail v where v.message_id = any (mails);
     perform marketing_automation_internal.drop_files(mails);
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
@@ -15306,6 +15357,9 @@ begin
         mails := mails || more;
     end loop;
     mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
+    -- A test went to somebody else, and whose row it shows nobody knows: all of them.
+    delete from marketing_automation_internal.browser_mail v using marketing_automation_internal.message_log l
+    where l.record_id is null and v.message_id = l.id;
     update marketing_automation.bounce b set diagnostic = null, raw = null
     where b.address_hash = hash or marketing_automation_internal.holds_address(b.diagnostic, needles) or exists (
         select from unnest(needles) as n (needle) where position(convert_to(n.needle, 'UTF8') in b.raw) > 0);
@@ -15912,6 +15966,121 @@ begin
 end $$;
 comment on function marketing_automation.tracking_keys() is
     'API: proxy. Keys that sign and verify tracking tokens, the signing one first; makes one where there is none, or all have ended';
+
+-- functions/browser.sql
+-- Mails in a browser: what browser_url leads to, rendered again from what is kept of a mail.
+
+create or replace function marketing_automation_internal.note_browser_use(activities integer[]) returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
+declare
+    activity marketing_automation.activity;
+begin
+    delete from marketing_automation_internal.browser_activity b
+    where not exists (select from marketing_automation.activity a where a.id = b.activity_id);
+    for activity in
+        select a.* from marketing_automation.activity a
+        where a.action = 'send_email' and a.id in (
+            select marketing_automation_internal.sending_activity(v) from marketing_automation.activity v where v.id = any (activities))
+    loop
+        -- Mails that were sent before keep what they have.
+        if marketing_automation_internal.use_browser_url(marketing_automation_internal.mail_texts(activity)) then
+            insert into marketing_automation_internal.browser_activity (activity_id)
+            select activity.id union select v.id from marketing_automation_internal.variants(activity.id) v
+            on conflict do nothing;
+        else
+            delete from marketing_automation_internal.browser_activity b
+            where b.activity_id = activity.id
+                or b.activity_id in (select v.id from marketing_automation_internal.variants(activity.id) v);
+        end if;
+    end loop;
+end $$;
+comment on function marketing_automation_internal.note_browser_use(integer[]) is
+    'API: private. Notes which of these activities, and of the variants of each, have browser_url in their templates, translations or '
+    'snippets: what their mails are made of is kept when they have been sent';
+
+create or replace function marketing_automation_internal.shown_until(sent_at timestamptz) returns timestamptz
+language sql stable
+return sent_at + marketing_automation_internal.setting('browser_url_validity')::interval;
+comment on function marketing_automation_internal.shown_until(timestamptz) is
+    'API: private. Until when the browser_url of a mail that was sent at that time shows it';
+
+create or replace function marketing_automation_internal.drop_browser_mails() returns void
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
+declare
+    slice constant integer := 5000;
+    dropped bigint[];
+begin
+    with expired as (
+        delete from marketing_automation_internal.browser_mail v
+        where v.ctid = any (array(
+            select o.ctid from marketing_automation_internal.browser_mail o
+            where o.sent_at < statement_timestamp() - marketing_automation_internal.setting('browser_url_validity')::interval
+            order by o.sent_at limit slice for update skip locked))
+        returning v.message_id
+    )
+    select array_agg(e.message_id) into dropped from expired e;
+    perform marketing_automation_internal.drop_files(dropped) where dropped is not null;
+end $$;
+comment on function marketing_automation_internal.drop_browser_mails() is
+    'API: private. Drops what mails were made of whose browser_url has expired, and their pictures; a part of them where they are many';
+
+create or replace function marketing_automation_internal.mail_for_browser(message_id bigint, record_id bigint, activity_id integer)
+    returns table (id bigint, party text, email text, recipient_name text, language text, time_zone text, context jsonb, track_clicks boolean)
+language sql stable rows 1 set search_path = pg_catalog, pg_temp as $$
+    select l.id, l.party, l.email, l.recipient_name, l.language, l.time_zone, v.context, l.track_clicks
+    from marketing_automation_internal.browser_mail v
+    join marketing_automation_internal.message_log l on l.id = v.message_id and l.bucket = v.bucket
+    where v.message_id = mail_for_browser.message_id and marketing_automation_internal.shown_until(v.sent_at) > statement_timestamp()
+      and l.activity_id = mail_for_browser.activity_id and coalesce(l.record_id, 0) = mail_for_browser.record_id
+    union all
+    -- Its reader may be quicker than its result, and of a mail in doubt nobody knows whether it has one.
+    select o.id, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.track_clicks
+    from marketing_automation_internal.outbox o
+    where o.id = mail_for_browser.message_id and marketing_automation_internal.shown_until(o.first_attempt_at) > statement_timestamp()
+      and o.activity_id = mail_for_browser.activity_id and coalesce(o.record_id, 0) = mail_for_browser.record_id
+$$;
+comment on function marketing_automation_internal.mail_for_browser(bigint, bigint, integer) is
+    'API: private. What a mail was made of that its browser_url shows, or may have to show in a moment; no row: it shows nothing any more. '
+    'record_id: 0 of a test';
+
+create or replace function marketing_automation_internal.pictures_for_browser(of_message bigint, out cids text[], out pictures text[])
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select coalesce(array_agg(p.cid order by p.place), '{}'), coalesce(array_agg(format('data:%s;base64,%s', p.type,
+        translate(encode(c.content, 'base64'), E'\n', '')) order by p.place), '{}')
+    from (
+        select f.place, f.cid, f.digest, lower(f.type) as type, sum(f.size) over (order by f.place) as bytes
+        from marketing_automation_internal.outbox_file f where f.message_id = of_message and f.cid is not null) p
+    join marketing_automation_internal.file_content c on c.digest = p.digest
+    -- Each reader gets all of them at once, also who takes them slowly.
+    where p.type ~ '^image/[a-z0-9.+-]+$' and p.bytes <= 2 * 1024 * 1024
+$$;
+comment on function marketing_automation_internal.pictures_for_browser(bigint) is
+    'API: private. Pictures that the HTML of a mail shows by their cids, as data URLs: in their order as many as have 2 MB together';
+
+create or replace function marketing_automation.mail_by_token(token text) returns text
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    shown text;
+begin
+    select marketing_automation_internal.render_for_browser(m.id, t.record_id, t.activity_id,
+        marketing_automation_internal.template_of(t.record_id, t.activity_id), m.context, m.party, m.email, m.recipient_name, m.language,
+        m.time_zone, m.track_clicks, p.cids, p.pictures) into shown
+    from marketing_automation_internal.verify_token('browser', mail_by_token.token) t
+    cross join lateral marketing_automation_internal.mail_for_browser(t.link_id, t.record_id, t.activity_id) m
+    cross join lateral marketing_automation_internal.pictures_for_browser(m.id) p
+    limit 1;
+    return shown;
+exception when others then
+    if marketing_automation_internal.is_passing_error(sqlstate) then
+        raise;
+    end if;
+    -- Its templates have changed so that they cannot be rendered from what the mail was made of.
+    return null;
+end $$;
+comment on function marketing_automation.mail_by_token(text) is
+    'API: proxy. The HTML of the mail that the token of its browser_url names, rendered once more by its templates as they are now, from what it '
+    'was made of; without the image that tells of opens. null: the token is malformed or forged, marketing_automation.browser_url_validity is '
+    'over, what the mail was made of has been erased, or its templates do not fit that any more';
 
 -- functions/schedule.sql
 -- pg_cron, where it is installed, drives enrolling and processing. It is no dependency: it may live in another database or not at all.
@@ -19993,14 +20162,15 @@ begin
         'messages', (
             select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
                 order by x.created_at, x.id), '[]') from (
-                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
+                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, coalesce(v.context, m.context) as context, m.state, m.created_at,
                        m.sent_at, m.server, m.smtp_reply, (
-                    -- Of mails under way.
+                    -- Of mails under way; of others their pictures, where they are shown in a browser.
                     select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
                     from marketing_automation_internal.outbox_file f
                     left join marketing_automation_internal.file_content c on c.digest = f.digest
                     where f.message_id = m.id) as attachments
                 from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                left join marketing_automation_internal.browser_mail v on v.message_id = m.id
                 where m.id = any (mails) or m.record_id = any (whose)) x),
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
@@ -20731,6 +20901,8 @@ select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.file_content', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox_file', '');
+select pg_extension_config_dump('marketing_automation_internal.browser_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.browser_mail', '');
 
 do $$ begin
     for bucket in 0..39 loop
@@ -20820,7 +20992,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
-         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token'),
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token mail_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids mailer_files mailer_file_contents '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),

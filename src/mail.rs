@@ -9,6 +9,7 @@
 pub mod addresses_in_text;
 pub mod attachment;
 pub mod bounce;
+pub mod browser_page;
 pub mod campaign;
 pub mod canonical_address;
 pub mod dkim;

@@ -53,7 +53,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
         ('operator', 'shared', 'execute', 'schedule_jobs unschedule_jobs require_pg_cron'),
         ('tracking', 'shared', 'execute',
          'tracking_keys record_events page_sources unsubscribe_page unsubscribe_origin unsubscribe_by_token resubscribe_by_token '
-         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token'),
+         'preferences choose_by_token undo_choice_by_token confirm_page confirm_by_token report_by_token mail_by_token'),
         ('mailer', 'shared', 'execute',
          'mailer_register mailer_unregister mailer_settings mailer_claim mailer_revoked mailer_next_due mailer_templates mailer_snippets mailer_link_ids mailer_files mailer_file_contents '
          'mailer_tokens mailer_complete mailer_dead_mailboxes mailer_rescue mailer_purge mailer_report_server mailer_report'),

@@ -152,13 +152,14 @@ begin
     with dropped as (
         delete from marketing_automation_internal.outbox_file f
         where f.message_id = any (mails) and not exists (select from marketing_automation_internal.outbox o where o.id = f.message_id)
+          and not (f.cid is not null and exists (select from marketing_automation_internal.browser_mail v where v.message_id = f.message_id))
         returning f.digest
     )
     select array_agg(distinct d.digest) into contents from dropped d where d.digest is not null;
     perform marketing_automation_internal.drop_contents(contents) where contents is not null;
 end $$;
 comment on function marketing_automation_internal.drop_files(bigint[]) is
-    'API: private. Drops the files of those of these mails that are in the outbox no more';
+    'API: private. Drops the files of those of these mails that are in the outbox no more, but for pictures of what is shown in a browser';
 
 create function marketing_automation_internal.sweep_files() returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off set random_page_cost = 1 as $$
@@ -173,20 +174,21 @@ declare
 begin
     if from_message is not null then
         with looked_at as materialized (
-            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id >= from_message
+            (select f.message_id, f.place, f.cid from marketing_automation_internal.outbox_file f where f.message_id >= from_message
                 order by f.message_id, f.place limit slice)
             union all
-            (select f.message_id from marketing_automation_internal.outbox_file f where f.message_id < from_message
+            (select f.message_id, f.place, f.cid from marketing_automation_internal.outbox_file f where f.message_id < from_message
                 order by f.message_id, f.place limit slice)
         )
         -- What forget() drops at the moment is left to it: a claim waits for nobody.
         delete from marketing_automation_internal.outbox_file f
         where f.ctid = any (array(
-            select g.ctid from marketing_automation_internal.outbox_file g
-            where g.message_id = any (array(
-                select l.message_id from looked_at l
-                where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)))
-            for update skip locked));
+            select g.ctid from looked_at l
+            join marketing_automation_internal.outbox_file g on g.message_id = l.message_id and g.place = l.place
+            where not exists (select from marketing_automation_internal.outbox o where o.id = l.message_id)
+              and not (l.cid is not null and exists (
+                select from marketing_automation_internal.browser_mail v where v.message_id = l.message_id))
+            for update of g skip locked));
     end if;
     unused := array(
         select l.digest from (
@@ -197,7 +199,7 @@ begin
     perform marketing_automation_internal.drop_contents(unused) where unused <> '{}';
 end $$;
 comment on function marketing_automation_internal.sweep_files() is
-    'API: private. Drops the files of mails that are in the outbox no more, however they have left it; where there are many it looks at some, '
+    'API: private. As drop_files(), of all mails, however they have left the outbox; where there are many it looks at some, '
     'others each time';
 
 create function marketing_automation_internal.mail_files(mails bigint[])

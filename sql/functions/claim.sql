@@ -327,6 +327,7 @@ begin
         return;
     end if;
     if only_of is null and full_scan then
+        perform marketing_automation_internal.drop_browser_mails();
         perform marketing_automation_internal.sweep_files();
     end if;
     -- Mostly nothing is due, and planning the claim takes longer than finding that.

@@ -43,12 +43,18 @@ begin
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
              state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
-        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row.
+        -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row. And its browser_url, which few have.
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
             case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
                case e.ending when 'sent' then e.server end, e.target, bucket_now
         from ended e
+    ), shown as (
+        insert into marketing_automation_internal.browser_mail (message_id, bucket, sent_at, context)
+        select e.id, bucket_now, result_at, e.context from ended e
+        where e.ending = 'sent' and exists (
+            select from marketing_automation_internal.browser_activity b where b.activity_id = e.activity_id)
+        on conflict do nothing
     ), counters as (
         insert into marketing_automation_internal.activity_counter (activity_id, period, sent, not_sent)
         select e.activity_id, marketing_automation_internal.counter_period(e.created_at),

@@ -44,6 +44,8 @@ select pg_extension_config_dump('marketing_automation_internal.outbox', '');
 select pg_extension_config_dump('marketing_automation_internal.message_id_seq', '');
 select pg_extension_config_dump('marketing_automation_internal.file_content', '');
 select pg_extension_config_dump('marketing_automation_internal.outbox_file', '');
+select pg_extension_config_dump('marketing_automation_internal.browser_activity', '');
+select pg_extension_config_dump('marketing_automation_internal.browser_mail', '');
 
 do $$ begin
     for bucket in 0..39 loop

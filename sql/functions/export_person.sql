@@ -39,14 +39,15 @@ begin
         'messages', (
             select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
                 order by x.created_at, x.id), '[]') from (
-                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, m.context, m.state, m.created_at,
+                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, coalesce(v.context, m.context) as context, m.state, m.created_at,
                        m.sent_at, m.server, m.smtp_reply, (
-                    -- Of mails under way.
+                    -- Of mails under way; of others their pictures, where they are shown in a browser.
                     select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
                     from marketing_automation_internal.outbox_file f
                     left join marketing_automation_internal.file_content c on c.digest = f.digest
                     where f.message_id = m.id) as attachments
                 from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                left join marketing_automation_internal.browser_mail v on v.message_id = m.id
                 where m.id = any (mails) or m.record_id = any (whose)) x),
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (

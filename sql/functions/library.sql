@@ -345,6 +345,21 @@ comment on function marketing_automation_internal.used_columns(text[]) is
     'API: private. Names of the columns of the record that templates, and the snippets that they use in any language, read, and an empty one '
     'if they read results of calls; null: they may read any';
 
+create function marketing_automation_internal.use_browser_url(texts text[]) returns boolean
+language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'use_browser_url_wrapper';
+comment on function marketing_automation_internal.use_browser_url(text[]) is
+    'API: private. Whether templates, or the snippets that they use in any language, have browser_url in them';
+
+create function marketing_automation_internal.render_for_browser(message_id bigint, record_id bigint, activity_id integer,
+    template_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_clicks boolean,
+    cids text[], pictures text[]) returns text
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_for_browser_wrapper';
+comment on function marketing_automation_internal.render_for_browser(bigint, bigint, integer, integer, jsonb, text, text, text, text, text,
+    boolean, text[], text[]) is
+    'API: private. The HTML of a mail, rendered once more, without its open image; null: the activity is gone, automation_base is not set or '
+    'there is no key. template_id: the activity or variant whose texts it has; pictures: data URLs, by their cids. Raises what the templates do '
+    'wrong';
+
 create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'verify_token_wrapper';

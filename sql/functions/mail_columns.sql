@@ -198,6 +198,7 @@ begin
         perform marketing_automation_internal.check_mail_columns(scenario, changed);
         perform marketing_automation_internal.warn_of_money(changed);
         perform marketing_automation_internal.complete_contexts(array[changed]);
+        perform marketing_automation_internal.note_browser_use(array[changed]);
         if tg_table_name = 'activity' and to_jsonb(new) ->> 'attachments' is not null
             and (tg_op = 'INSERT' or to_jsonb(old) ->> 'attachments' is distinct from to_jsonb(new) ->> 'attachments') then
             perform marketing_automation_internal.attach_to_queued(changed);

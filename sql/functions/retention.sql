@@ -40,6 +40,8 @@ begin
     delete from marketing_automation_internal.attempt_log t
     where t.ended_at < statement_timestamp() - older_than
       and not exists (select from marketing_automation_internal.outbox o where o.id = t.message_id);
+    -- Before their rows in message_log, which may stay for 30 days more.
+    delete from marketing_automation_internal.browser_mail v where v.sent_at < statement_timestamp() - older_than;
     -- Nobody confirms what is older: see confirmable().
     delete from marketing_automation.subscription_request q where q.requested_at < statement_timestamp() - interval '30 days';
     return purged;
@@ -84,6 +86,7 @@ begin
         email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
+    delete from marketing_automation_internal.browser_mail v where v.message_id = any (mails);
     perform marketing_automation_internal.drop_files(mails);
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
@@ -144,6 +147,9 @@ begin
         mails := mails || more;
     end loop;
     mails := array(select unnest(mails) union select m.id from marketing_automation.message m where m.record_id = any (whose));
+    -- A test went to somebody else, and whose row it shows nobody knows: all of them.
+    delete from marketing_automation_internal.browser_mail v using marketing_automation_internal.message_log l
+    where l.record_id is null and v.message_id = l.id;
     update marketing_automation.bounce b set diagnostic = null, raw = null
     where b.address_hash = hash or marketing_automation_internal.holds_address(b.diagnostic, needles) or exists (
         select from unnest(needles) as n (needle) where position(convert_to(n.needle, 'UTF8') in b.raw) > 0);

@@ -82,6 +82,7 @@ create function marketing_automation_internal.snippet_validate() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     names text[] := array_remove(array[case when tg_op <> 'INSERT' then old.name end, case when tg_op <> 'DELETE' then new.name end], null);
+    users integer[];
     faults text;
 begin
     if marketing_automation_internal.is_restoring() or marketing_automation_internal.only_renames_owner(to_jsonb(old), to_jsonb(new)) then
@@ -110,9 +111,11 @@ begin
         raise exception 'snippet "%" is in use', old.name
             using errcode = 'object_in_use', detail = faults, hint = 'Change the templates that use it first.';
     end if;
-    perform marketing_automation_internal.complete_contexts(array(
+    users := array(
         select distinct t.activity_id from marketing_automation_internal.template_user() t
-        where marketing_automation_internal.snippets_of_templates(t.texts) && names));
+        where marketing_automation_internal.snippets_of_templates(t.texts) && names);
+    perform marketing_automation_internal.complete_contexts(users);
+    perform marketing_automation_internal.note_browser_use(users);
     return null;
 end $$;
 comment on function marketing_automation_internal.snippet_validate() is

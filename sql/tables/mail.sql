@@ -144,6 +144,25 @@ create table marketing_automation_internal.attempt_log (
 comment on table marketing_automation_internal.attempt_log is
     'API: private. Attempts to deliver, but for those that sent a mail at once; see the view delivery_attempt';
 
+create table marketing_automation_internal.browser_activity (
+    activity_id integer primary key
+);
+comment on table marketing_automation_internal.browser_activity is
+    'API: private. Activities and variants in whose templates browser_url is: see note_browser_use()';
+
+create table marketing_automation_internal.browser_mail (
+    message_id bigint primary key,
+    bucket smallint not null,
+    sent_at timestamptz not null,
+    context jsonb not null
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.browser_mail is
+    'API: private. What mails with a browser_url were made of, for as long as that shows them; the rest is in message_log';
+comment on column marketing_automation_internal.browser_mail.bucket is 'Of its row in message_log';
+comment on column marketing_automation_internal.browser_mail.context is 'As in outbox';
+-- For drop_browser_mails(): the oldest.
+create index browser_mail_sent on marketing_automation_internal.browser_mail (sent_at);
+
 create table marketing_automation.bounce_rule (
     kind text not null,
     pattern text not null,

@@ -52,7 +52,7 @@ create table marketing_automation.page_text (
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
         'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
-        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later')),
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'gone', 'look_in_mailbox', 'unavailable', 'try_later')),
     text text not null check (text <> '' and length(text) <= 1000),
     owner name not null default current_user,
     owner_id oid not null default quote_ident(current_user)::regrole::oid,

@@ -309,7 +309,7 @@ alter table marketing_automation.page_text drop constraint page_text_name_check,
         'title', 'question', 'question_untitled', 'which', 'this_kind', 'this_kind_untitled', 'everything', 'button', 'done', 'effect',
         'effect_untitled', 'effect_everything', 'already', 'mistake', 'again', 'leave_everything', 'resubscribed', 'resubscribed_effect',
         'resubscribed_effect_untitled', 'preferences', 'choose', 'save', 'saved', 'undo', 'pending', 'confirm', 'confirm_question',
-        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'unavailable', 'try_later'));
+        'confirm_button', 'confirmed', 'confirmed_effect', 'not_found', 'check_link', 'gone', 'look_in_mailbox', 'unavailable', 'try_later'));
 comment on table marketing_automation.page_text is
     'API: public. Texts of the built-in pages in your own words, or in a language that is not built in (en, fr, de, es, it, nl, pt, '
     'pt-BR, pl and ar are)';
@@ -1216,3 +1216,23 @@ alter table marketing_automation.activity
 comment on column marketing_automation.activity.attachments is
     'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
     'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';
+
+-- Mails in a browser.
+create table marketing_automation_internal.browser_activity (
+    activity_id integer primary key
+);
+comment on table marketing_automation_internal.browser_activity is
+    'API: private. Activities and variants in whose templates browser_url is: see note_browser_use()';
+
+create table marketing_automation_internal.browser_mail (
+    message_id bigint primary key,
+    bucket smallint not null,
+    sent_at timestamptz not null,
+    context jsonb not null
+) with (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+comment on table marketing_automation_internal.browser_mail is
+    'API: private. What mails with a browser_url were made of, for as long as that shows them; the rest is in message_log';
+comment on column marketing_automation_internal.browser_mail.bucket is 'Of its row in message_log';
+comment on column marketing_automation_internal.browser_mail.context is 'As in outbox';
+-- For drop_browser_mails(): the oldest.
+create index browser_mail_sent on marketing_automation_internal.browser_mail (sent_at);

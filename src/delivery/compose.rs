@@ -92,6 +92,7 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         }
         Target::Preferences => base.preferences(&sign(Purpose::Unsubscribe, None)),
         Target::Confirm => base.confirm(&sign(Purpose::Confirm, None)),
+        Target::Browser => base.browser(&sign(Purpose::Browser, Some(mail.id))),
         Target::OpenImage => base.open(&sign(Purpose::Open, None)),
         Target::HiddenLink => base.click(&sign(Purpose::Click, Some(HIDDEN_LINK))),
     });

@@ -4,6 +4,7 @@ mod address;
 mod argument;
 mod attachments;
 mod bounce;
+mod browser;
 mod call_with_caller;
 mod expression;
 mod nearest_name;

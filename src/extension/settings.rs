@@ -52,6 +52,8 @@ static BATCH_SIZE: GucSetting<i32> = GucSetting::<i32>::new(500);
 static RETRY_WINDOW: GucSetting<i32> = GucSetting::<i32>::new(3 * 24 * 3600);
 /// 0: for ever; what the law asks for differs.
 static MESSAGE_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(0);
+/// 30 days: whoever opens a mail in a browser does so within days, and what the mail was made of is kept as long.
+static BROWSER_URL_VALIDITY: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 3600);
 static ARM_AFTER_FAILOVER: GucSetting<bool> = GucSetting::<bool>::new(true);
 /// 5 in 30 days: a mailbox that was full or refused so often is not read, and providers count what is sent to such.
 static SOFT_BOUNCE_LIMIT: GucSetting<i32> = GucSetting::<i32>::new(5);

@@ -8,6 +8,7 @@ use lettre::message::header::ContentType;
 use percent_encoding::percent_decode_str;
 
 use super::html_tokens::{Tag, Token, Tokens};
+use super::rewrite::splice;
 
 /// Most files that a mail takes along.
 pub const MAX_FILES: usize = 20;
@@ -124,6 +125,50 @@ pub fn check_references(html: &str, has: impl Fn(&str) -> bool) -> Result<(), St
         }
     }
     Ok(())
+}
+
+/// Gives the HTML with its pictures in it, for who has no other parts of the mail: `url_of` tells of a cid the data URL of its picture.
+/// What has none shows nothing.
+pub fn with_pictures<'a>(html: &str, url_of: impl Fn(&str) -> Option<&'a str>) -> String {
+    let mut edits = Vec::new();
+    for (at, token) in Tokens::new(html) {
+        let Token::Start(tag) = token else {
+            continue;
+        };
+        if references(&tag).next().is_none() {
+            continue;
+        }
+        let written = &html[at..at + tag.length()];
+        for (from, reference) in written_references(written) {
+            let url = referred(reference).and_then(|cid| url_of(&cid));
+            let range = at + from..at + from + reference.len();
+            edits.push((range, url.unwrap_or_default().to_owned()));
+        }
+    }
+    splice(html, edits)
+}
+
+/// The URLs of the scheme cid in a tag as it is written, each with its place.
+fn written_references(tag: &str) -> Vec<(usize, &str)> {
+    let mut found = Vec::new();
+    let mut from = 0;
+    while let Some(at) = tag[from..].find(':').map(|colon| from + colon) {
+        from = at + 1;
+        let start = at.saturating_sub("cid".len());
+        let is_scheme = tag
+            .get(start..at)
+            .is_some_and(|scheme| scheme.eq_ignore_ascii_case("cid"))
+            && tag[..start].ends_with(['"', '\'', '=', '(', ' ', '\t', '\n', '\r', ';']);
+        if is_scheme {
+            let is_part = |c: char| c.is_ascii_alphanumeric() || ".-_@+=$%".contains(c);
+            let length = tag[from..].find(|c| !is_part(c));
+            found.push((
+                start,
+                &tag[start..length.map_or(tag.len(), |length| from + length)],
+            ));
+        }
+    }
+    found
 }
 
 /// The Content-IDs that the attributes of a tag name.

@@ -37,6 +37,8 @@ pub enum Target {
     Preferences,
     /// The page that confirms a subscription.
     Confirm,
+    /// The page that shows the mail in a browser.
+    Browser,
     /// The 1×1 image that tells that the mail was opened.
     OpenImage,
     /// The link that no person sees.
@@ -53,6 +55,7 @@ impl Target {
             Target::Unsubscribe(Some(page)) => format!("{prefix}U{page}E"),
             Target::Preferences => format!("{prefix}PE"),
             Target::Confirm => format!("{prefix}SE"),
+            Target::Browser => format!("{prefix}VE"),
             Target::OpenImage => format!("{prefix}OE"),
             Target::HiddenLink => format!("{prefix}HE"),
         }
@@ -80,6 +83,7 @@ impl Target {
             (b'U', page) => Target::Unsubscribe(page),
             (b'P', None) => Target::Preferences,
             (b'S', None) => Target::Confirm,
+            (b'V', None) => Target::Browser,
             (b'O', None) => Target::OpenImage,
             (b'H', None) => Target::HiddenLink,
             _ => return None,
@@ -269,6 +273,7 @@ mod tests {
             Target::Unsubscribe(Some(3)),
             Target::Preferences,
             Target::Confirm,
+            Target::Browser,
             Target::OpenImage,
             Target::HiddenLink,
         ] {

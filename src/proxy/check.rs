@@ -61,6 +61,7 @@ async fn check_functions(session: &Session, report: &mut Report) {
     report.note("record_events", session.probe().await);
     report.note("unsubscribe_page", session.subscription(NO_TOKEN).await);
     report.note("page_sources", session.page_sources().await);
+    report.note("mail_by_token", session.mail(NO_TOKEN).await);
     report.note(
         "unsubscribe_by_token",
         session.unsubscribe(NO_TOKEN, false, None).await,

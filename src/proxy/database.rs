@@ -2,6 +2,7 @@
 
 mod bounce;
 mod error;
+mod mail;
 mod record;
 mod report;
 mod session;

@@ -14,6 +14,7 @@ pub enum Route {
     Preferences,
     Confirm,
     Report,
+    Browser,
     Bounce,
     Ses,
     SendGrid,
@@ -23,13 +24,14 @@ pub enum Route {
     Other,
 }
 
-const ROUTES: [(Route, &str); 13] = [
+const ROUTES: [(Route, &str); 14] = [
     (Route::Click, "click"),
     (Route::Open, "open"),
     (Route::Unsubscribe, "unsubscribe"),
     (Route::Preferences, "preferences"),
     (Route::Confirm, "confirm"),
     (Route::Report, "report"),
+    (Route::Browser, "browser"),
     (Route::Bounce, "bounce"),
     (Route::Ses, "bounce_ses"),
     (Route::SendGrid, "bounce_sendgrid"),
@@ -40,8 +42,8 @@ const ROUTES: [(Route, &str); 13] = [
 ];
 
 /// Every status that the proxy answers with; anything else is counted in the last place, as 0.
-const STATUSES: [u16; 13] = [
-    200, 302, 303, 400, 401, 403, 404, 405, 406, 408, 413, 503, 0,
+const STATUSES: [u16; 14] = [
+    200, 302, 303, 400, 401, 403, 404, 405, 406, 408, 410, 413, 503, 0,
 ];
 
 /// Upper bounds of the batch sizes.
@@ -57,6 +59,7 @@ impl Route {
             Some("/p/") => Self::Preferences,
             Some("/s/") => Self::Confirm,
             Some("/r/") => Self::Report,
+            Some("/v/") => Self::Browser,
             _ => match path {
                 "/bounce" => Self::Bounce,
                 "/bounce/ses" => Self::Ses,

@@ -61,6 +61,14 @@ static TEMPLATE_POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     .expect("the policy is ASCII")
 });
 
+/// Of mails, whose HTML is their author's: what a mail program shows, never a script, nor anything with the rights of this site. Links open
+/// as they would from a mail program.
+static MAIL_POLICY: HeaderValue = HeaderValue::from_static(
+    "sandbox allow-popups allow-popups-to-escape-sandbox; default-src 'none'; form-action 'none'; base-uri 'none'; \
+     frame-ancestors 'none'; style-src 'unsafe-inline' https: http:; img-src https: http: data:; font-src https: http: data:; \
+     media-src https: http:",
+);
+
 /// A page and what its browser may do.
 pub struct Page {
     pub html: String,
@@ -133,6 +141,19 @@ pub fn report(html: String) -> Page {
         html,
         policy: REPORT_POLICY.clone(),
     }
+}
+
+/// A mail that was sent.
+pub fn mail(html: String) -> Page {
+    Page {
+        html,
+        policy: MAIL_POLICY.clone(),
+    }
+}
+
+/// The page for a mail that is shown no more. It does not say why.
+pub fn gone(pages: &Pages, language: Option<&str>) -> Page {
+    message(pages.words(language), Text::Gone, Text::LookInMailbox)
 }
 
 /// The page for a link that leads nowhere. It does not say which part of the link is wrong.

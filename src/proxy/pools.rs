@@ -1,4 +1,5 @@
-//! Pools of connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, reports, spooled hits.
+//! Pools of connections for everything but fresh hits: keys, unsubscribe pages, unsubscriptions, readiness, bounces, reports, mails in a
+//! browser, spooled hits.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,8 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(2);
 /// Each holds a mail of a megabyte at most.
 const BOUNCES_UNDER_WAY: usize = 16;
 const REPORTS_UNDER_WAY: usize = 4;
+/// Each is of a megabyte at most, and of pictures of two more.
+const MAILS_UNDER_WAY: usize = 16;
 
 /// Bulkheads: the pools are apart from each other and from the recorder, so that none waits behind what another is stuck with.
 pub struct Pools {
@@ -31,6 +34,8 @@ pub struct Pools {
     pub bounces: Pool,
     /// Reports, one at a time: each reads the history of its scenario.
     pub reports: Pool,
+    /// Mails in a browser, one at a time: each takes some milliseconds.
+    pub mails: Pool,
     /// Batches of spooled hits.
     pub replays: Pool,
 }
@@ -43,6 +48,7 @@ impl Pools {
             probes: Pool::new(database, 1, PROBES_UNDER_WAY, PROBE_PATIENCE),
             bounces: Pool::new(database, 1, BOUNCES_UNDER_WAY, PATIENCE),
             reports: Pool::new(database, 1, REPORTS_UNDER_WAY, PATIENCE),
+            mails: Pool::new(database, 1, MAILS_UNDER_WAY, PATIENCE),
             replays: Pool::new(database, 1, 1, PATIENCE),
         }
     }

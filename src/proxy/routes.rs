@@ -6,6 +6,7 @@ mod bounce;
 mod browser;
 mod confirm;
 mod hits;
+mod mail;
 mod operation;
 mod preferences;
 mod provider;
@@ -46,6 +47,7 @@ pub fn app(state: Arc<State>) -> Router {
         )
         .route("/s/{*token}", get(confirm::show).post(confirm::submit))
         .route("/r/{*token}", get(report::show))
+        .route("/v/{*token}", get(mail::show))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(operation::ready))
         .route("/metrics", get(operation::metrics))

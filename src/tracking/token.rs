@@ -39,6 +39,8 @@ pub enum Purpose {
     Bounce = b'b',
     /// The report of a scenario, until a time: `activity` is the scenario's id, `record` the time, in seconds since 1970.
     Report = b'r',
+    /// Shows the mail in a browser: `link` is the id of the message.
+    Browser = b'v',
 }
 
 /// The record in the tokens of a test mail: none has this id, so hits of tests count nowhere.

@@ -93,6 +93,11 @@ impl BaseUrl {
     pub fn confirm(&self, token: &str) -> String {
         format!("{}/s/{token}", self.origin)
     }
+
+    /// The page that shows the mail in a browser.
+    pub fn browser(&self, token: &str) -> String {
+        format!("{}/v/{token}", self.origin)
+    }
 }
 
 /// Returns the `Location` for a stored target, or `None` unless it is an absolute http or https URL with a host.
@@ -115,6 +120,7 @@ mod tests {
         assert_eq!(base.unsubscribe("T-_0"), "https://m.example.org/u/T-_0");
         assert_eq!(base.preferences("T-_0"), "https://m.example.org/p/T-_0");
         assert_eq!(base.confirm("T-_0"), "https://m.example.org/s/T-_0");
+        assert_eq!(base.browser("T-_0"), "https://m.example.org/v/T-_0");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 """marketing-mailer: beside the worker and instead of it, each mail leaves once."""
 
+import re
 from collections import Counter
 
 import pytest
@@ -17,7 +18,7 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     mailer = start_mailer(bare_shop)
     bare_shop.crowd(200)
     bare_shop.scenario(
-        body="<style>p {color: teal}</style>" + BODY, reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}",
+        body="<style>p {color: teal}</style>{{ browser_url }}" + BODY, reply_to="{{ record.name }}@example.org", preheader="For {{ record.name }}",
         text="Plain {{ record.name }}", headers='{"X-Name": "{{ record.name }}"}',
         attachments="select 'a.txt' as name, 'text/plain' as type, convert_to(self.name, 'UTF8') as content union all "
                     "select 'terms.pdf', 'application/pdf', convert_to(repeat('terms', 9000), 'UTF8')",
@@ -34,6 +35,8 @@ def test_without_preloading_a_mailer_sends_what_a_cron_processes(bare_shop, sink
     for mail in sink.mails:
         name, terms = (part.get_payload(decode=True).decode() for part in mail.message.iter_attachments())
         assert name == mail.message["X-Name"] and terms == "terms" * 9000
+    shown = re.search(r"/v/([\w-]+)", sink.mails[0].html)[1]
+    assert ">Hello c" in bare_shop.value("select marketing_automation.mail_by_token(%s)", shown)
     assert bare_shop.query("select url from marketing_automation.link") == [("https://shop.example/start?utm_source=mail",)]
     # Children of a sent mail start without a worker too.
     assert bare_shop.value("select count(*) from marketing_automation_internal.waiting_activity") == 200

@@ -5,7 +5,7 @@ import pytest
 
 ALLOWED = {
     "tracking_keys", "record_events", "page_sources", "unsubscribe_page", "unsubscribe_origin", "unsubscribe_by_token", "resubscribe_by_token",
-    "preferences", "choose_by_token", "undo_choice_by_token", "confirm_page", "confirm_by_token", "report_by_token",
+    "preferences", "choose_by_token", "undo_choice_by_token", "confirm_page", "confirm_by_token", "report_by_token", "mail_by_token",
 }  # fmt: skip
 ROUTINES = """
     select p.proname, p.prokind, p.pronargs, p.oid::regprocedure::text

@@ -185,6 +185,7 @@ fn render_preview(
             .unwrap_or_else(|| "unsubscribe".to_owned()),
         Target::Preferences => url(BaseUrl::preferences),
         Target::Confirm => url(BaseUrl::confirm),
+        Target::Browser => url(BaseUrl::browser),
         Target::OpenImage => url(BaseUrl::open),
         Target::HiddenLink => url(BaseUrl::click),
     });

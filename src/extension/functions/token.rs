@@ -17,6 +17,7 @@ fn purpose(kind: &str) -> Option<Purpose> {
         "unsubscribed" => Some(Purpose::Unsubscribe),
         "confirmed" => Some(Purpose::Confirm),
         "report" => Some(Purpose::Report),
+        "browser" => Some(Purpose::Browser),
         _ => None,
     }
 }
@@ -27,7 +28,7 @@ fn verify(keyring: &Keyring, kind: &str, token: &str) -> Option<Token> {
     let token = keyring.verify(purpose, token)?;
     // A click without a link, or an open with one, is none that we signed.
     let fits = match purpose {
-        Purpose::Click => token.link.is_some(),
+        Purpose::Click | Purpose::Browser => token.link.is_some(),
         Purpose::Open | Purpose::Confirm | Purpose::Report => token.link.is_none(),
         Purpose::Unsubscribe => true,
         Purpose::Bounce => false,

@@ -200,6 +200,16 @@ pub(crate) fn init() {
         GucContext::Suset,
         GucFlags::UNIT_S,
     );
+    GucRegistry::define_int_guc(
+        c"marketing_automation.browser_url_validity",
+        c"How long after it was sent a mail is shown at its browser_url.",
+        c"As long the row is kept that it was made of, of mails whose templates use it. Also of mails that were sent already.",
+        &BROWSER_URL_VALIDITY,
+        1,
+        1140 * 24 * 3600,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
     GucRegistry::define_bool_guc(
         c"marketing_automation.arm_after_failover",
         c"Whether a standby sends after it was promoted.",

@@ -149,3 +149,26 @@ fn what_the_html_shows_is_there() {
     let told = check_references("<img src=\"cid:%00%1b\">", has).unwrap_err();
     assert!(!told.chars().any(char::is_control), "{told:?}");
 }
+
+#[test]
+fn pictures_of_a_mail_are_shown_without_its_other_parts() {
+    let url_of = |cid: &str| (cid == "a@b").then_some("data:image/png;base64,AA==");
+    for (html, shown) in [
+        ("<p>cid:a@b</p><img alt=x>", "<p>cid:a@b</p><img alt=x>"),
+        (
+            "<img src=\"cid:a@b\" alt=\"é\"><td background='CID:a%40b'><img src=cid:a@b>",
+            "<img src=\"data:image/png;base64,AA==\" alt=\"é\"><td background='data:image/png;base64,AA=='>\
+             <img src=data:image/png;base64,AA==>",
+        ),
+        (
+            "<p style=\"background:url( &quot;cid:a@b&quot; ),url(cid:gone)\">",
+            "<p style=\"background:url( &quot;data:image/png;base64,AA==&quot; ),url()\">",
+        ),
+        (
+            "<img src=\"cid:gone\"><!-- <img src=\"cid:a@b\"> --><img src=\"https://x.example/cid:a@b\">",
+            "<img src=\"\"><!-- <img src=\"cid:a@b\"> --><img src=\"https://x.example/cid:a@b\">",
+        ),
+    ] {
+        assert_eq!(with_pictures(html, url_of), shown);
+    }
+}

@@ -24,6 +24,9 @@ const RECURSION: usize = 120;
 /// Name under which filters find the [`Scope`]. A template cannot spell it, so it cannot shadow or read it.
 const SCOPE: &str = "scope of this mail";
 
+/// The variable whose value is the address of the mail in a browser.
+pub(super) const BROWSER_URL: &str = "browser_url";
+
 /// How values are written into a query, or a part of a path.
 const URL: &str = "url";
 
@@ -89,6 +92,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.add_global("unsubscribe_url", Target::Unsubscribe(None).placeholder());
     environment.add_global("preferences_url", Target::Preferences.placeholder());
     environment.add_global("confirm_url", Target::Confirm.placeholder());
+    environment.add_global(BROWSER_URL, Target::Browser.placeholder());
     environment.add_function("short", short);
     let of_time: [(&'static str, TimeFormat); 3] = [
         ("format_date", Locale::format_date),

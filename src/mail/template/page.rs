@@ -40,7 +40,12 @@ impl PageTemplate {
     /// A template that does not compile or is longer than [`super::MAX_SOURCE_BYTES`], with line and column.
     pub fn compile(source: &str) -> Result<Self, TemplateError> {
         let mut environment = environment::environment();
-        for global in ["unsubscribe_url", "preferences_url", "confirm_url"] {
+        for global in [
+            "unsubscribe_url",
+            "preferences_url",
+            "confirm_url",
+            environment::BROWSER_URL,
+        ] {
             environment.remove_global(global);
         }
         environment.remove_global("short");
@@ -122,6 +127,7 @@ mod tests {
         for source in [
             "{{ unsubscribe_url }}",
             "{{ preferences_url }}",
+            "{{ browser_url }}",
             "{{ short('https://a.example') }}",
         ] {
             assert!(page(source).is_err(), "{source}");

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use minijinja::Environment;
 
 use super::columns::Columns;
-use super::environment::environment;
+use super::environment::{BROWSER_URL, environment};
 use super::scan::{Scan, scan};
 use super::{MAX_SOURCE_BYTES, Part, TemplateError};
 use super::{css_comment, expression};
@@ -79,6 +79,15 @@ impl Snippets {
         let mut columns = Columns::default();
         self.walk(sources, |scan| columns.add(scan));
         columns
+    }
+
+    /// Whether sources, or the snippets that they use in any language, ask for the address of the mail in a browser.
+    pub fn use_browser_url<'a>(&'a self, sources: impl IntoIterator<Item = &'a str>) -> bool {
+        let mut found = false;
+        self.walk(sources, |scan| {
+            found |= scan.uses.iter().any(|found| found.path[0] == BROWSER_URL);
+        });
+        found
     }
 
     /// Scans sources and the snippets that they use in any language; gives the snippets' names.

@@ -92,6 +92,7 @@ fn url_of(target: Target) -> String {
         Target::Unsubscribe(page) => format!("https://t.example/u/{page:?}&x"),
         Target::Preferences => "https://t.example/p/1".into(),
         Target::Confirm => "https://t.example/s/1".into(),
+        Target::Browser => "https://t.example/v/1".into(),
         Target::OpenImage => "https://t.example/o/1".into(),
         Target::HiddenLink => "https://t.example/c/hidden".into(),
     }

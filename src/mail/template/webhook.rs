@@ -6,7 +6,7 @@ use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use serde_json::json;
 
-use super::environment::{self, Scope};
+use super::environment::{self, BROWSER_URL, Scope};
 use super::limits::check_context;
 use super::names::{Names, Undefined};
 use super::translations::{self, Texts};
@@ -16,7 +16,13 @@ use crate::mail::placeholder::Links;
 use crate::webhook::origin::Fixed;
 
 /// What only a mail has: links that are tracked, and ways out.
-const OF_MAILS: [&str; 4] = ["unsubscribe_url", "preferences_url", "confirm_url", "short"];
+const OF_MAILS: [&str; 5] = [
+    "unsubscribe_url",
+    "preferences_url",
+    "confirm_url",
+    BROWSER_URL,
+    "short",
+];
 
 /// A webhook for one record.
 #[derive(Debug, Clone, PartialEq, Eq)]

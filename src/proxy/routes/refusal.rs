@@ -16,6 +16,8 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("10");
 /// Why a request gets no answer of its own. Nothing more is said: what a token lacks is nobody's business.
 pub enum Refusal {
     NotFound,
+    /// It was ours, and shows nothing any more.
+    Gone,
     /// With how to say who one is; the same for no token and a wrong one.
     Unauthorized(&'static str),
     /// It is not signed, or not by whom it should be.
@@ -33,6 +35,7 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -49,6 +52,7 @@ impl Refusal {
     pub fn for_reader(self, pages: &Pages, language: Option<&str>) -> Response {
         let page = match self {
             Self::NotFound => page::not_found(pages, language),
+            Self::Gone => page::gone(pages, language),
             Self::Unavailable => page::unavailable(pages, language),
             _ => return self.into_response(),
         };

@@ -17,7 +17,7 @@ use crate::proxy::state::State;
 /// From the last byte of the header to the first byte of the answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// `/c/`, `/o/`, `/u/`, `/p/`, `/s/` or `/r/`.
+/// `/c/`, `/o/`, `/u/`, `/p/`, `/s/`, `/r/` or `/v/`.
 const ROUTE_LENGTH: usize = 3;
 
 /// What is noted about a request, by its handler: a layer around the router would cost a tenth of the user time of a hit.

@@ -92,6 +92,9 @@ texts! {
     /// For a link that leads nowhere.
     NotFound = not_found,
     CheckLink = check_link,
+    /// For a mail that is not shown in a browser any more.
+    Gone = gone,
+    LookInMailbox = look_in_mailbox,
     /// While the database is away.
     Unavailable = unavailable,
     TryLater = try_later,

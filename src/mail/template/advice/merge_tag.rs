@@ -194,9 +194,7 @@ pub(in crate::mail::template) fn for_merge_tag(tag: &str) -> String {
         (_, name) if name.contains("unsub") => {
             "Write <a href=\"unsubscribe\">, or {{ unsubscribe_url }}.".to_owned()
         }
-        (_, name) if name.contains("webv") => {
-            "A mail has no page on which it shows in a browser: leave it out.".to_owned()
-        }
+        (_, name) if name.contains("webv") => "Write {{ browser_url }}.".to_owned(),
         (_, "preferences") => "Write {{ preferences_url }}.".to_owned(),
         (_, "fname" | "firstname" | "first_name") => {
             "Write {{ record.first_name }}, with the name of the column.".to_owned()
@@ -291,7 +289,7 @@ mod tests {
             ("{contactfield=firstname}", "{{ record.first_name }}"),
             ("[firstname,fallback=there]", "{{ record.first_name }}"),
             ("$[LI:UNSUBSCRIBE]$", "{{ unsubscribe_url }}"),
-            ("<webversion>", "leave it out"),
+            ("<webversion>", "{{ browser_url }}"),
             ("*|IF:FNAME|*", "{% if"),
             ("{if $name}", "{% if"),
             ("<#list items as item>", "{% for"),

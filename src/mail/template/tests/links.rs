@@ -222,3 +222,19 @@ fn links_become_targets_in_html_and_text() {
     );
     assert!(!mail.text.contains("/o/1"), "{}", mail.text);
 }
+
+#[test]
+fn the_address_of_a_mail_in_a_browser_is_no_tracked_link() {
+    let body =
+        "<a href=\"{{ browser_url }}\">v</a> {{ browser_url }} <a href='https://a.example'>a</a>";
+    for body in [body.to_owned(), looked_through(body)] {
+        let rendered = render("s", &body).unwrap();
+        assert_eq!(rendered.links(), ["https://a.example"]);
+        let mail = assembled(&rendered);
+        assert!(mail.html.starts_with(
+            "<a href=\"https://t.example/v/1\">v</a> https://t.example/v/1 <a href='https://t.example/c/0'>"
+        ));
+        assert!(mail.text.starts_with("v <https://t.example/v/1>"));
+    }
+    assert!(render("s", "{{ short(browser_url) }}").is_err());
+}
