@@ -1272,6 +1272,28 @@ comment on column marketing_automation_internal.browser_mail.bucket is 'Of its r
 comment on column marketing_automation_internal.browser_mail.context is 'As in outbox';
 -- For drop_browser_mails(): the oldest.
 create index browser_mail_sent on marketing_automation_internal.browser_mail (sent_at);
+-- Other recipients, and copies.
+alter table marketing_automation.activity
+    add column recipient text,
+    add column cc text,
+    add column bcc text,
+    add constraint activity_addresses_are_of_mail check (num_nonnulls(recipient, cc, bcc) = 0 or action is not distinct from 'send_email');
+comment on column marketing_automation.activity.recipient is
+    'SQL expression over self: the mailbox that the mail goes to instead of the address of the row, as ann@shop.example or Ann <ann@shop.example>; '
+    'null: to the row''s; a row for which it is null gets no mail. Of classes of which nobody unsubscribes and without list headers, as are cc and bcc';
+comment on column marketing_automation.activity.cc is
+    'SQL expression over self: mailboxes with commas between them that get a copy, and stand in the header; 10 with those of bcc. What is opened and '
+    'clicked of its mails is not tracked, as nobody knows by whom';
+comment on column marketing_automation.activity.bcc is 'As cc, of copies that the header does not show';
+alter table marketing_automation_internal.outbox add column addresses jsonb;
+comment on column marketing_automation_internal.outbox.addresses is
+    'Null: it goes to its party and to nobody else. party: name and email of the row, where email is another''s, who gets it instead; cc, bcc: '
+    'mailboxes that get copies';
+alter table marketing_automation_internal.message_log add column addresses jsonb;
+comment on column marketing_automation_internal.message_log.addresses is 'As in outbox';
+drop function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean);
+drop function marketing_automation_internal.mail_row(marketing_automation.activity, text);
+drop function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean);
 
 -- functions/shared.sql
 -- Small functions that many others use, and defaults of tables: this file runs before the tables are made.
@@ -1439,6 +1461,14 @@ language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_domain_
 comment on function marketing_automation_internal.address_domain(text) is
     'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
 
+create or replace function marketing_automation_internal.mail_addresses(has_recipient boolean, recipient text, cc text, bcc text, party_email text,
+    party_name text) returns jsonb
+language c immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'mail_addresses_wrapper';
+comment on function marketing_automation_internal.mail_addresses(boolean, text, text, text, text, text) is
+    'API: private. Of what the expressions of an activity have given for a row: to, name and email of who gets its mail instead of the party; party, '
+    'whom the mail is about then; cc, bcc: mailboxes that get copies, each once. A JSON string says why it cannot go there. has_recipient: '
+    'whether there is an expression for it, which may have given null';
+
 create or replace function marketing_automation_internal.check_smtp_url(url text) returns void
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_smtp_url_wrapper';
 comment on function marketing_automation_internal.check_smtp_url(text) is
@@ -1450,6 +1480,12 @@ language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 
 comment on function marketing_automation_internal.parse_bounce(bytea) is
     'API: private. What a returned mail says by the rules of bounce_rule, unverified: kind as in the table bounce, and addresses, '
     'Message-IDs and tokens of List-Unsubscribe by which the mail may be found';
+
+create or replace function marketing_automation_internal.bounced_recipients(raw bytea)
+returns table (address text, kind text, status text, diagnostic text)
+language c stable strict parallel safe rows 2 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'bounced_recipients_wrapper';
+comment on function marketing_automation_internal.bounced_recipients(bytea) is
+    'API: private. What a returned mail says of each recipient that it names, as parse_bounce() says it of the first';
 
 create or replace function marketing_automation_internal.check_bounce_rule(kind text, pattern text, meaning text) returns void
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_bounce_rule_wrapper';
@@ -1514,12 +1550,12 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.check_webhook(text, text, text, text, jsonb) is
     'API: private. Raises unless the templates of a webhook compile and make JSON; gives the origin of its URL. columns: template_columns()';
 
-create or replace function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
-    recipient_name text, language text, time_zone text, track_opens boolean)
+create or replace function marketing_automation_internal.preview_mail(activity_id integer, record jsonb, party text, email text,
+    recipient_name text, language text, time_zone text, track_opens boolean, addresses jsonb)
 returns table (sender text, subject text, html text, text text, headers text)
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_preview_wrapper';
-comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
-    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'preview_mail_wrapper';
+comment on function marketing_automation_internal.preview_mail(integer, jsonb, text, text, text, text, text, boolean, jsonb) is
+    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read; addresses: mail_addresses()';
 
 create or replace function marketing_automation_internal.render_report(report jsonb, language text) returns text
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_report_wrapper';
@@ -1774,13 +1810,13 @@ comment on function marketing_automation_internal.use_browser_url(text[]) is
 
 create or replace function marketing_automation_internal.render_for_browser(message_id bigint, record_id bigint, activity_id integer,
     template_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_clicks boolean,
-    cids text[], pictures text[]) returns text
+    is_shared boolean, cids text[], pictures text[]) returns text
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_for_browser_wrapper';
 comment on function marketing_automation_internal.render_for_browser(bigint, bigint, integer, integer, jsonb, text, text, text, text, text,
-    boolean, text[], text[]) is
+    boolean, boolean, text[], text[]) is
     'API: private. The HTML of a mail, rendered once more, without its open image; null: the activity is gone, automation_base is not set or '
     'there is no key. template_id: the activity or variant whose texts it has; pictures: data URLs, by their cids. Raises what the templates do '
-    'wrong';
+    'wrong, as a link for the party alone, where is_shared says that others got it';
 
 create or replace function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)
@@ -2219,18 +2255,22 @@ select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_na
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
-       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target
+       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target,
+       case when u.addresses ? 'party' then coalesce(u.addresses #>> '{party,email}', '') end as instead_of,
+       (select string_agg(c.mailbox, ', ') from jsonb_array_elements_text(u.addresses -> 'cc') c (mailbox)) as cc,
+       (select string_agg(c.mailbox, ', ') from jsonb_array_elements_text(u.addresses -> 'bcc') c (mailbox)) as bcc
 from (
     select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
            case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
            o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
-           null::text as server, o.track_opens, o.track_clicks, o.target
+           null::text as server, o.track_opens, o.track_clicks, o.target, o.addresses
     from marketing_automation_internal.outbox o
     where (select v.reads_every from marketing_automation_internal.reader v)
        or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
     union all
     select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target
+           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target,
+           l.addresses
     from marketing_automation_internal.message_log l
     where (select v.reads_every from marketing_automation_internal.reader v)
        or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
@@ -2248,6 +2288,10 @@ comment on column marketing_automation.message.smtp_reply is 'What the server or
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
 comment on column marketing_automation.message.channel is 'mail, or webhook, which went to target and not to the address';
 comment on column marketing_automation.message.target is 'Scheme, host and port that a webhook is POSTed to';
+comment on column marketing_automation.message.instead_of is
+    'The address of the row, empty where it has none, of a mail that went to email instead: recipient of its activity; null: email is the row''s';
+comment on column marketing_automation.message.cc is 'Mailboxes that get a copy';
+comment on column marketing_automation.message.bcc is 'Mailboxes that get a copy which the header does not show';
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 
@@ -4164,6 +4208,7 @@ comment on function marketing_automation_internal.message_class_changed() is
 create or replace function marketing_automation_internal.follow_class(activities integer[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_impersonal(a) from marketing_automation.activity a where a.id = any (activities) order by a.id;
     -- Compiled templates, with which the headers are known, are cached by the version.
     update marketing_automation.activity a set version = a.version + 1 where a.id = any (activities);
     perform marketing_automation_internal.revoke_claims_of('activity', u.id::text) from unnest(activities) as u (id);
@@ -4198,6 +4243,140 @@ create or replace trigger validate before insert or update or delete on marketin
 create or replace trigger changed after update on marketing_automation.message_class
     referencing old table as old_class new table as new_class
     for each statement execute function marketing_automation_internal.message_class_changed();
+
+-- functions/addresses.sql
+-- Who gets a mail beside the party that it is about, or instead of it: expressions of the activity, asked when the mail is made and kept
+-- with it. What is a party's alone, to leave and to be tracked, is in no such mail.
+
+create or replace function marketing_automation_internal.party_address(email text, addresses jsonb) returns text
+language sql immutable parallel safe
+return case when addresses ? 'party' then addresses #>> '{party,email}' else email end;
+comment on function marketing_automation_internal.party_address(text, jsonb) is
+    'API: private. The address of the party that a mail is about, which somebody else may get; null: it has none';
+
+create or replace function marketing_automation_internal.party_name(name text, addresses jsonb) returns text
+language sql immutable parallel safe
+return case when addresses ? 'party' then addresses #>> '{party,name}' else name end;
+comment on function marketing_automation_internal.party_name(text, jsonb) is 'API: private. As party_address(), the name of the party';
+
+create or replace function marketing_automation_internal.copies_of(addresses jsonb) returns table (kind text, mailbox text, address text)
+language sql immutable parallel safe rows 2 set search_path = pg_catalog, pg_temp as $$
+    select k.kind, c.mailbox, coalesce(substring(c.mailbox from '<([^<>]*)>$'), c.mailbox)
+    from (values (1, 'cc'), (2, 'bcc')) k (n, kind)
+    cross join lateral jsonb_array_elements_text(copies_of.addresses -> k.kind) with ordinality c (mailbox, m)
+    order by k.n, c.m
+$$;
+comment on function marketing_automation_internal.copies_of(jsonb) is
+    'API: private. The mailboxes that get copies of a mail with these addresses, see outbox';
+
+create or replace function marketing_automation_internal.addresses_in_words(email text, is_instead boolean, copies text) returns text
+language sql immutable
+return case when is_instead then format(', to %s instead of its row''s address', email) else '' end || coalesce(', with copies to ' || copies, '');
+comment on function marketing_automation_internal.addresses_in_words(text, boolean, text) is
+    'API: private. Who gets a mail, for behind what is told of it, where that is not its party alone';
+
+create or replace function marketing_automation_internal.with_copies(addresses jsonb, mailboxes text[]) returns jsonb
+language sql immutable parallel safe set search_path = pg_catalog, pg_temp as $$
+    select (with_copies.addresses - 'cc' - 'bcc') || coalesce((
+        select jsonb_object_agg(k.kind, k.list)
+        from (select c.kind, jsonb_agg(c.mailbox) as list from marketing_automation_internal.copies_of(with_copies.addresses) c
+              where c.mailbox = any (mailboxes) group by c.kind) k), '{}')
+$$;
+comment on function marketing_automation_internal.with_copies(jsonb, text[]) is
+    'API: private. Addresses of a mail with these of its copies only';
+
+create or replace function marketing_automation_internal.sendable_addresses(addresses jsonb) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp as $$
+    select case when s.left_out is null then sendable_addresses.addresses
+        else marketing_automation_internal.with_copies(sendable_addresses.addresses, s.sendable) || jsonb_build_object('left_out', s.left_out) end
+    from (
+        select array_agg(c.mailbox) filter (where not c.is_suppressed) as sendable, jsonb_agg(c.address) filter (where c.is_suppressed) as left_out
+        from (select c.mailbox, c.address, exists (
+                  select from marketing_automation.suppression x where x.address_hash = marketing_automation.address_hash(c.address)) as is_suppressed
+              from marketing_automation_internal.copies_of(sendable_addresses.addresses) c) c) s
+$$;
+comment on function marketing_automation_internal.sendable_addresses(jsonb) is
+    'API: private. Addresses of a mail without suppressed copies, which stand in left_out';
+
+create or replace function marketing_automation_internal.forgotten_copies(addresses jsonb, hash bytea) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- What is left still says that it went to others than its party.
+    select marketing_automation_internal.with_copies(forgotten_copies.addresses, array(
+        select c.mailbox from marketing_automation_internal.copies_of(forgotten_copies.addresses) c
+        where marketing_automation.address_hash(c.address) <> hash))
+$$;
+comment on function marketing_automation_internal.forgotten_copies(jsonb, bytea) is
+    'API: private. Addresses of a mail without the copies to an address, by its digest';
+
+create or replace function marketing_automation_internal.addresses_expression(activity marketing_automation.activity) returns text
+language sql immutable set search_path = pg_catalog, pg_temp as $$
+    -- More than ten mailboxes are refused; nobody keeps a text of a megabyte for that.
+    select case when num_nonnulls(activity.recipient, activity.cc, activity.bcc) = 0 then 'null::text[]'
+        else format('array[left(%s, 1001), left(%s, 5001), left(%s, 5001)]', marketing_automation_internal.as_text(activity.recipient),
+            marketing_automation_internal.as_text(activity.cc), marketing_automation_internal.as_text(activity.bcc)) end
+$$;
+comment on function marketing_automation_internal.addresses_expression(marketing_automation.activity) is
+    'API: private. Expression over self, ready to stand in a query, for what an activity says of recipient, cc and bcc; null: nothing';
+
+create or replace function marketing_automation_internal.is_impersonal(class marketing_automation.message_class) returns boolean
+language sql immutable
+return not (class).honors_unsubscribe and not (class).bulk_headers;
+comment on function marketing_automation_internal.is_impersonal(marketing_automation.message_class) is
+    'API: private. Whether mails of a class have nothing by which their party leaves, so that others may get them';
+
+create or replace function marketing_automation_internal.demand_impersonal(activity marketing_automation.activity) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+declare
+    its_class marketing_automation.message_class := marketing_automation_internal.its_class(activity);
+    what constant text := case when activity.recipient is not null then 'recipient' when activity.cc is not null then 'cc' else 'bcc' end;
+begin
+    if num_nonnulls(activity.recipient, activity.cc, activity.bcc) > 0 and not marketing_automation_internal.is_impersonal(its_class) then
+        raise exception 'activity "%" has %, and its mails are of class "%", which one unsubscribes from', activity.name, what, its_class.name
+            using errcode = 'check_violation',
+                detail = 'Who gets such a mail could unsubscribe its party. A class of which others may get mails has neither '
+                    'honors_unsubscribe nor bulk_headers.',
+                hint = format('update marketing_automation.activity set message_class = ''transactional'' where id = %s;', activity.id);
+    end if;
+end $$;
+comment on function marketing_automation_internal.demand_impersonal(marketing_automation.activity) is
+    'API: private. Raises if mails of an activity go to others than their party, and are of a class from which that unsubscribes';
+
+create or replace function marketing_automation_internal.check_addresses(scenario marketing_automation.scenario, model marketing_automation.model,
+    activity marketing_automation.activity, old marketing_automation.activity) returns void
+language plpgsql set search_path = pg_catalog, pg_temp as $$
+declare
+    part record;
+    its_type regtype;
+begin
+    if num_nonnulls(activity.recipient, activity.cc, activity.bcc) = 0 then
+        return;
+    end if;
+    if activity.action is distinct from 'send_email' then
+        raise exception 'activity "%" has %, but sends no mail', activity.name,
+                case when activity.recipient is not null then 'a recipient' when activity.cc is not null then 'cc' else 'bcc' end
+            using errcode = 'check_violation', detail = 'A variant goes to whom its mail goes.',
+                hint = 'Leave them out, or write action => ''send_email''.';
+    end if;
+    for part in
+        select v.* from (values ('recipient', activity.recipient, old.recipient), ('cc', activity.cc, old.cc), ('bcc', activity.bcc, old.bcc))
+            as v (name, expression, old_expression)
+        where v.expression is not null and v.expression is distinct from v.old_expression
+    loop
+        its_type := marketing_automation_internal.check_expression(scenario.owner_id, model.relation, part.expression,
+            format('%s of activity "%s"', part.name, activity.name));
+        if its_type <> all (array['text', 'varchar', 'bpchar', 'name', 'unknown']::regtype[]) and not exists (
+            select from pg_type t where t.oid = its_type and t.typcategory = 'S') then
+            raise exception '% of activity "%" is of type %, not text', part.name, activity.name, its_type using errcode = 'datatype_mismatch',
+                hint = case when part.name = 'recipient' then 'Write an expression that gives a mailbox: self.manager_email'
+                    else 'Write an expression that gives mailboxes with commas between them: array_to_string(…, '', ''), or string_agg(…, '', '').' end;
+        end if;
+    end loop;
+    perform marketing_automation_internal.demand_impersonal(activity);
+end $$;
+comment on function marketing_automation_internal.check_addresses(marketing_automation.scenario, marketing_automation.model,
+    marketing_automation.activity, marketing_automation.activity) is
+    'API: private. Raises unless recipient, cc and bcc of an activity are SQL expressions over self that plan with the rights of the scenario''s '
+    'owner and give text, and others may get its mails. old: the activity as it was';
 
 -- functions/window_changes.sql
 -- When windows change, or other ones are chosen: mails that are claimed, or wait for an opening, are looked at again.
@@ -4290,7 +4469,8 @@ begin
             -- Who gets the last place.
             row_number() over (partition by o.person, o.message_class order by o.precedence desc, o.id) as place
         from (
-            select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class,
+            select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party,
+                    marketing_automation_internal.party_address(o.email, o.addresses)) as person, k.name as message_class,
                 a.expires_after, marketing_automation_internal.precedence(k, s) as precedence
             from unnest(mails) as u (id)
             join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null and o.target is null
@@ -4342,7 +4522,8 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     with leaving as materialized (
-        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
+        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party,
+                    marketing_automation_internal.party_address(o.email, o.addresses)) as person,
             k.name as message_class
         from unnest(mails) as u (id)
         join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
@@ -4445,15 +4626,16 @@ begin
     end if;
     -- What has been sent before it was made, or made longer, counts, too.
     insert into marketing_automation_internal.capped_mail (message_id, attempt, person, message_class, at)
-    select l.id, l.attempts, marketing_automation_internal.person_hash(l.party, l.email), new.message_class, l.at
+    select l.id, l.attempts, marketing_automation_internal.person_hash(l.party,
+                    marketing_automation_internal.party_address(l.email, l.addresses)), new.message_class, l.at
     from (
-        select m.id, m.attempts, m.party, m.email, m.activity_id, m.sent_at as at from marketing_automation_internal.message_log m
+        select m.id, m.attempts, m.party, m.email, m.addresses, m.activity_id, m.sent_at as at from marketing_automation_internal.message_log m
         -- A log of years has partitions that none of this is in.
         where m.bucket = any (array(select distinct marketing_automation_internal.log_bucket(statement_timestamp() - d)
                 from generate_series(0, ceil(extract(epoch from new.per) / 86400)::integer + 1) n cross join lateral make_interval(days => n) d))
           and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> '' and m.target is null
         union all
-        select o.id, o.attempts, o.party, o.email, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
+        select o.id, o.attempts, o.party, o.email, o.addresses, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
         where o.state = 'sending' and o.record_id is not null and o.target is null) l
     join marketing_automation.activity a on a.id = l.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
@@ -5708,6 +5890,7 @@ begin
         perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
             format('attachments of activity "%s"', new.name));
     end if;
+    perform marketing_automation_internal.check_addresses(scenario, model, new, case when tg_op = 'UPDATE' then old end);
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
         perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,
             marketing_automation_internal.template_columns(model.relation, scenario.id));
@@ -6476,6 +6659,9 @@ begin
     perform marketing_automation_internal.check_call(scenario, model, a)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.call is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
+    perform marketing_automation_internal.check_addresses(scenario, model, a, null)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.id = coalesce(only_of, a.id) order by a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action in ('send_email', 'webhook')
@@ -6528,7 +6714,8 @@ create or replace function marketing_automation.add_activity(
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
     call text default null, reply_to text default null, preheader text default null, text text default null,
-    headers jsonb default null, url text default null, attachments text default null
+    headers jsonb default null, url text default null, attachments text default null, recipient text default null, cc text default null,
+    bcc text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -6555,19 +6742,20 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url, 'attachments', attachments))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url, 'attachments', attachments,
+                'recipient', recipient, 'cc', cc, 'bcc', bcc))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to, preheader, text, headers, url, attachments)
+        wait_until, call, reply_to, preheader, text, headers, url, attachments, recipient, cc, bcc)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
             add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers, add_activity.url,
-            add_activity.attachments)
+            add_activity.attachments, add_activity.recipient, add_activity.cc, add_activity.bcc)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -6583,7 +6771,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text, text, text, jsonb, text, text) is
+    boolean, text, text, text, text, jsonb, text, text, text, text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -6596,7 +6784,9 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'show beside the subject; text: that of the plain-text alternative, null: it is made from the body; '
     'headers: names and templates of headers to add; url: with action => webhook, '
     'template of the address that gets a POST, whose body is JSON: what body makes, or the row; see webhook_target; attachments: SQL query over '
-    'self that gives the files of a mail: name, type, content (bytea), and cid of what its HTML shows';
+    'self that gives the files of a mail: name, type, content (bytea), and cid of what its HTML shows; recipient: SQL expression over self, the mailbox '
+    'that gets its mail instead of the row''s address; cc, bcc: SQL expressions over self, mailboxes that get copies, commas between several: of classes of '
+    'which nobody unsubscribes, and whose opens and clicks are not tracked then';
 
 -- As that of register_model().
 create or replace function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer
@@ -9615,7 +9805,8 @@ begin
             case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
             marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
             case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
+            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a),
+            marketing_automation_internal.addresses_expression(a)))
         from marketing_automation.activity a
         left join marketing_automation.activity p on p.id = a.parent_id
         join marketing_automation.scenario s on s.id = a.scenario_id
@@ -9645,6 +9836,8 @@ declare
     target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
+    -- Whether its mails may go to others than their party.
+    addressed constant boolean := num_nonnulls(activity.recipient, activity.cc, activity.bcc) > 0;
     to_attach bigint[];
     processed integer;
     queued integer;
@@ -9702,10 +9895,11 @@ begin
             case when reads_results then marketing_automation_internal.results_by_key(records) end)
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
-                   goal_at timestamptz, goal_value numeric, choice integer)
+                   goal_at timestamptz, goal_value numeric, choice integer, addresses text[])
     ), decided as materialized (
-        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
+        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, w.email, w.recipient_name, f.language, f.time_zone, f.reached,
+               f.track_opens and w.addresses is null as track_opens, f.track_clicks and w.addresses is null as track_clicks, b.reason, b.code,
+               w.addresses, f.goal_at, f.goal_value, l.entered_at,
                case when variants.ids is not null then coalesce((
                        select c.activity_id from marketing_automation_internal.branch_decision c
                        where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
@@ -9724,7 +9918,8 @@ begin
                     when not f.holds then 'condition_not_met'
                     when activity.action = 'webhook' then case when b.reason is null then 'posted' else 'error' end
                     when activity.action is distinct from 'send_email' then 'executed'
-                    when nullif(trim(f.email), '') is null then 'no_address'
+                    when w.fault is not null then 'error'
+                    when nullif(trim(w.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
                     -- Who has left and asks again gets it when that is confirmed, as what was cancelled before; one of whose address that is
                     -- known already gets it now.
@@ -9735,14 +9930,24 @@ begin
         from live l left join found f on f.key = l.key
         -- It costs this mail, and neither those of others nor the memory of whoever sends.
         cross join lateral (
-            select case when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
+            select case when addressed and f.key is not null then marketing_automation_internal.mail_addresses(activity.recipient is not null,
+                f.addresses[1], f.addresses[2], f.addresses[3], trim(f.email), f.recipient_name) end as addresses offset 0) as m
+        cross join lateral (
+            select case when m.addresses ? 'party' then m.addresses #>> '{to,email}' else f.email end as email,
+                case when m.addresses ? 'party' then m.addresses #>> '{to,name}' else f.recipient_name end as recipient_name,
+                case when jsonb_typeof(m.addresses) = 'object' then nullif(m.addresses - 'to', '{}') end as addresses,
+                case when jsonb_typeof(m.addresses) = 'string' then m.addresses #>> '{}' end as fault) as w
+        cross join lateral (
+            select case when w.fault is not null then w.fault
+                when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
                 when length(f.email) > 1000 then 'its address has more than 1,000 characters'
-                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason) as b
+                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason,
+                case when w.fault is not null then '22023' else '54000' end as code) as b
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
         select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
-            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
+            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then d.code end
         from decided d
     ), branched as (
         insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
@@ -9756,7 +9961,7 @@ begin
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, due_at, domain_queue, channel, target)
+                created_at, due_at, domain_queue, channel, target, addresses)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, coalesce(trim(d.email), ''),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
@@ -9766,7 +9971,7 @@ begin
                case when limited and target is null
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
-                    else '' end, case when target is null then 'mail' else 'webhook' end, target
+                    else '' end, case when target is null then 'mail' else 'webhook' end, target, d.addresses
         from decided d where d.outcome in ('mailed', 'posted')
         returning id
     ), reached as (
@@ -12700,11 +12905,13 @@ create or replace function marketing_automation_internal.mailed_address(of_recor
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.address_hash(coalesce((
             select m.email from marketing_automation_internal.message_log m
-            where m.record_id = of_record and m.email <> '' and m.target is null
+            -- Not whose who gets mails of it instead.
+            where m.record_id = of_record and m.email <> '' and m.target is null and not coalesce(m.addresses ? 'party', false)
             order by (m.activity_id = of_activity) is true desc, m.created_at desc limit 1), (
             -- Who has a mail that is not in the log: nobody knows whether it was taken.
             select o.email from marketing_automation_internal.outbox o
-            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 and o.target is null limit 1)))
+            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 and o.target is null
+                and not coalesce(o.addresses ? 'party', false) limit 1)))
 $$;
 comment on function marketing_automation_internal.mailed_address(bigint, integer) is
     'API: private. The digest of the address to which the mail of this activity went, or else another mail of the record; null: nothing '
@@ -13637,6 +13844,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (select s.topic from marketing_automation.scenario s where s.id = coalesce(r.scenario_id, (
             select a.scenario_id from marketing_automation.activity a where a.id = t.activity_id))), (
             select m.email from marketing_automation_internal.message_log m where m.record_id = r.id and m.email <> '' and m.target is null
+                and not coalesce(m.addresses ? 'party', false)
             order by (m.activity_id = t.activity_id) is true desc, m.created_at desc limit 1)
     from marketing_automation_internal.verify_token('unsubscribed', token) t
     left join marketing_automation_internal.record r on r.id = t.record_id
@@ -13881,7 +14089,7 @@ create or replace function marketing_automation_internal.claim_due_messages(batc
     only_of integer[])
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text, addresses jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -14042,7 +14250,7 @@ begin
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
-                            where d.honors_unsubscribe and u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                            where d.honors_unsubscribe and u.address_hash = g.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
@@ -14069,11 +14277,16 @@ begin
             left join leaving e on e.id = d.id
             -- Once for all lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            -- What has been left is left by the party, not by who gets its mail instead.
+            cross join lateral (select case when o.addresses ? 'party' then marketing_automation.address_hash(o.addresses #>> '{party,email}')
+                else h.address_hash end offset 0) as g (address_hash)
             left join marketing_automation.topic k on k.name = d.topic
             left join marketing_automation.subscription p on p.topic = d.topic and p.party = r.party and p.address_hash is null
-            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
-            cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
-                as x (reason)
+            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = g.address_hash
+            cross join lateral (select coalesce((select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash),
+                -- What is about a person who is forgotten goes to nobody.
+                case when o.addresses ? 'party' then (select s.reason from marketing_automation.suppression s
+                    where s.address_hash = g.address_hash and s.reason = 'forgotten') end) offset 0) as x (reason)
         ), over_cap as materialized (
             select m.id, m.waits_until, case when m.skips then m.reason end as objection
             from marketing_automation_internal.capped_mails(case when capped then array(
@@ -14089,20 +14302,21 @@ begin
         ), logged as (
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                    created_at, state, attempts, finished_at, smtp_reply, target)
+                    created_at, state, attempts, finished_at, smtp_reply, target, addresses)
             -- forget() did not see what was made in that moment, or has been made again since. What the row was, nobody needs any more.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, '{}',
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, moment, s.objection, s.target
+                   'suppressed', s.attempts, moment, s.objection, s.target, case when not f.is_forgotten then s.addresses end
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
                     o.is_forgotten and coalesce(marketing_automation_internal.lower_case(s.party) = o.address, false) as is_its_party
                 from (
-                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(s.email) as address) o) f
+                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(coalesce(
+                        marketing_automation_internal.party_address(s.email, s.addresses), s.email)) as address) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
@@ -14145,7 +14359,8 @@ begin
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
                       case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
-                          else o.activity_id end, o.target;
+                          else o.activity_id end, o.target,
+                      case when o.addresses is not null then marketing_automation_internal.sendable_addresses(o.addresses) end;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -14160,7 +14375,7 @@ create or replace function marketing_automation_internal.claim_messages(batch_si
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text, addresses jsonb)
 -- Its own statements are small, and asked every time: their plans are kept.
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
@@ -14191,7 +14406,8 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin. assumed, only_of: for rehearse(), the time to '
+    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin; addresses: see outbox, without '
+    'suppressed copies, which stand in left_out. assumed, only_of: for rehearse(), the time to '
     'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';
 
 -- functions/complete.sql
@@ -14239,12 +14455,12 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
+             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket, addresses)
         -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row. And its browser_url, which few have.
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
             case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end, e.target, bucket_now
+               case e.ending when 'sent' then e.server end, e.target, bucket_now, e.addresses
         from ended e
     ), shown as (
         insert into marketing_automation_internal.browser_mail (message_id, bucket, sent_at, context)
@@ -14322,8 +14538,13 @@ begin
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
         sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
-    perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
-        where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
+    if exists (select from marketing_automation.bounce b where b.message_id = any (ids) and b.kind in ('hard', 'soft')) then
+        -- Of a mail with copies, only what is about its recipient.
+        perform marketing_automation_internal.mark_bounced(array_agg(b.message_id))
+        from marketing_automation.bounce b join marketing_automation_internal.message_log l on l.id = b.message_id
+        where b.message_id = any (ids) and b.kind in ('hard', 'soft')
+          and (l.addresses is null or b.address_hash = marketing_automation.address_hash(l.email)) having count(*) > 0;
+    end if;
     return finished;
 end $$;
 comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],
@@ -14360,10 +14581,11 @@ begin
         )
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, attempts, due_at, smtp_reply, channel, target)
+                created_at, attempts, due_at, smtp_reply, channel, target, addresses)
         select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context,
             f.track_opens, f.track_clicks, f.created_at,
-               f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
+               f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target,
+            f.addresses
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
         begin
@@ -14410,10 +14632,10 @@ begin
     )
     insert into marketing_automation_internal.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-            created_at, state, attempts, finished_at, smtp_reply, target)
+            created_at, state, attempts, finished_at, smtp_reply, target, addresses)
     select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, '{}', c.track_opens,
         c.track_clicks, c.created_at,
-           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target, c.addresses
     from cancelled c;
     if not found then
         raise exception 'message % is not waiting to be sent', message
@@ -14680,7 +14902,7 @@ create or replace function marketing_automation.mailer_claim(batch_size integer,
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
     track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
-    template_id integer, target text)
+    template_id integer, target text, addresses text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -14691,7 +14913,7 @@ begin
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
             c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
-            c.template_id, c.target
+            c.template_id, c.target, c.addresses::text
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -14721,12 +14943,15 @@ begin
               and not exists (select from marketing_automation.unsubscription u
                   where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where o.target is null and k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id)
+                    and u.address_hash = marketing_automation.address_hash(marketing_automation_internal.party_address(o.email, o.addresses))
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
               and (s.topic is null or o.target is not null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                  marketing_automation.address_hash(o.email)) is null)
+                  marketing_automation.address_hash(marketing_automation_internal.party_address(o.email, o.addresses))) is null)
               and not exists (select from marketing_automation.suppression x
-                  where (o.target is null or x.reason = 'forgotten') and x.address_hash = marketing_automation.address_hash(o.email))
+                  where (o.target is null or x.reason = 'forgotten') and (
+                      x.address_hash = marketing_automation.address_hash(o.email) or o.addresses is not null and x.address_hash in (
+                          select marketing_automation.address_hash(c.address) from marketing_automation_internal.copies_of(o.addresses) c)))
               and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id)
               and (o.target is null or marketing_automation_internal.webhook_objection(s.owner_id, o.target) is null));
 end $$;
@@ -15044,7 +15269,7 @@ begin
                 where r.blocked_at is null and (not k.honors_unsubscribe or not exists (
                         select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
                     and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                        marketing_automation.address_hash(w.email)) is null))
+                        marketing_automation.address_hash(marketing_automation_internal.party_address(w.email, w.addresses))) is null))
                 limit 10000)
             returning o.id, o.attempts
         )
@@ -15293,7 +15518,7 @@ begin
     update marketing_automation_internal.message_log l
     set key = case when marketing_automation_internal.holds_address(l.key, needles) then '' else l.key end,
         party = case when marketing_automation_internal.holds_address(l.party, needles) then null else l.party end,
-        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
+        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null, addresses = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
     delete from marketing_automation_internal.browser_mail v where v.message_id = any (mails);
@@ -15301,6 +15526,48 @@ begin
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
     'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';
+
+create or replace function marketing_automation_internal.mails_of_address(hash bytea)
+    returns table (id bigint, record_id bigint, is_party boolean, is_recipient boolean)
+language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
+    select m.id, m.record_id, m.is_party, m.is_recipient
+    from (
+        select m.id, m.record_id, marketing_automation.address_hash(m.email) = mails_of_address.hash as is_recipient,
+            coalesce(marketing_automation.address_hash(marketing_automation_internal.party_address(m.email, m.addresses)) = mails_of_address.hash,
+                false) as is_party
+        from (
+            select o.id, o.record_id, o.email, o.addresses from marketing_automation_internal.outbox o
+            union all
+            select l.id, l.record_id, l.email, l.addresses from marketing_automation_internal.message_log l) m
+        where m.email <> '') m
+    where m.is_party or m.is_recipient
+$$;
+comment on function marketing_automation_internal.mails_of_address(bytea) is
+    'API: private. The mails of an address, by its digest: is_party, those about who has it; is_recipient, those that went to it';
+
+create or replace function marketing_automation_internal.forget_copies(hash bytea, needles text[]) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    mails bigint[];
+begin
+    -- They still go to the others, or went there.
+    with queued as (
+        update marketing_automation_internal.outbox o set addresses = marketing_automation_internal.forgotten_copies(o.addresses, hash)
+        where o.addresses is not null and marketing_automation_internal.forgotten_copies(o.addresses, hash) <> o.addresses returning o.id
+    ), ended as (
+        update marketing_automation_internal.message_log l set addresses = marketing_automation_internal.forgotten_copies(l.addresses, hash),
+            smtp_reply = case when not marketing_automation_internal.holds_address(l.smtp_reply, needles) then l.smtp_reply end
+        where l.addresses is not null and marketing_automation_internal.forgotten_copies(l.addresses, hash) <> l.addresses returning l.id
+    )
+    select array(select q.id from queued q union all select e.id from ended e) into mails;
+    update marketing_automation_internal.outbox o set smtp_reply = null
+    where o.id = any (mails) and marketing_automation_internal.holds_address(o.smtp_reply, needles);
+    update marketing_automation_internal.attempt_log t set reply = null
+    where t.message_id = any (mails) and marketing_automation_internal.holds_address(t.reply, needles);
+    return mails;
+end $$;
+comment on function marketing_automation_internal.forget_copies(bytea, text[]) is
+    'API: private. Erases an address from the copies of mails, which it returns, and what servers have said of it. needles: how it is written';
 
 create or replace function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -15324,8 +15591,9 @@ begin
     perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.
     loop
-        select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
-        from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+        -- Who gets mails instead of their party does not stand for that.
+        select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.is_party) into more, their_records
+        from marketing_automation_internal.mails_of_address(hash) m where m.is_party or m.is_recipient;
         others := array(
             select r.id from marketing_automation_internal.record r
             where r.id <> all (whose) and (
@@ -15403,7 +15671,7 @@ begin
     where s.scenario_id in (
         select t.scenario_id from marketing_automation.scenario_status t
         where marketing_automation_internal.holds_address(t.last_error, needles) for update skip locked);
-    return query select cardinality(mails)::bigint, cardinality(whose)::bigint;
+    return query select cardinality(mails || marketing_automation_internal.forget_copies(hash, needles))::bigint, cardinality(whose)::bigint;
 end $$;
 comment on function marketing_automation.forget(text) is
     'API: public. Erases what is kept of a person: address, name, row and codes in mails, networks and user agents of events, keys, '
@@ -15599,7 +15867,7 @@ comment on function marketing_automation_internal.named_mails(text[], text[], te
 
 create or replace function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
-) returns table (message_id bigint, email text, state text)
+) returns table (message_id bigint, email text, state text, addresses jsonb)
 language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
@@ -15608,19 +15876,43 @@ begin
         select n.record_id, n.activity_id, n.kind, n.place from marketing_automation_internal.named_mails(return_paths, message_ids,
             unsubscribe_tokens) n
     )
-    select m.id, m.email, m.state
+    select m.id, m.email, m.state, m.addresses
     from mail f
     cross join lateral (
-        select l.id, l.email, l.state from marketing_automation_internal.message_log l
+        select l.id, l.email, l.state, l.addresses from marketing_automation_internal.message_log l
         where not under_way and l.record_id = f.record_id and l.activity_id = f.activity_id
         union all
-        select o.id, o.email, o.state from marketing_automation_internal.outbox o
+        select o.id, o.email, o.state, o.addresses from marketing_automation_internal.outbox o
         where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
     order by f.kind, f.place limit 1;
 end $$;
 comment on function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean) is
     'API: private. The mail that one of these return paths, Message-IDs or tokens of List-Unsubscribe belongs to, none if they prove '
     'nothing: among those that ended, or those under way';
+
+create or replace function marketing_automation_internal.bounced_mailboxes(raw bytea, email text, addresses jsonb, said text)
+    returns table (address text, kind text, status text, diagnostic text, is_copy boolean)
+language sql stable rows 2 set search_path = pg_catalog, pg_temp as $$
+    with mailbox as (
+        select bounced_mailboxes.email as address, false as is_copy
+        union all select c.address, true from marketing_automation_internal.copies_of(bounced_mailboxes.addresses) c
+    ), named as materialized (
+        select m.address, r.kind, r.status, r.diagnostic, m.is_copy, r.n
+        from marketing_automation_internal.bounced_recipients(raw) with ordinality r (address, kind, status, diagnostic, n)
+        join mailbox m on marketing_automation.address_hash(m.address) = marketing_automation.address_hash(r.address)
+    )
+    select b.address, b.kind, b.status, b.diagnostic, b.is_copy from (
+        select * from named
+        union all
+        -- Notices in prose have no field for it.
+        select m.address, null, null, null, m.is_copy, 0 from mailbox m
+        where not exists (select from named)
+          and position(marketing_automation_internal.lower_case(m.address) in marketing_automation_internal.lower_case(said)) > 0) b
+    order by b.is_copy, b.n, b.address
+$$;
+comment on function marketing_automation_internal.bounced_mailboxes(bytea, text, jsonb, text) is
+    'API: private. Which mailboxes of a mail a returned one names, and what it says of each, the recipient first, then copies; none: it '
+    'names nobody. said: its diagnostic, for those of which no field tells';
 
 create or replace function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
@@ -15686,6 +15978,9 @@ declare
     soft_limit integer := marketing_automation_internal.setting('soft_bounce_limit');
     soft_window interval := marketing_automation_internal.setting('soft_bounce_window');
     softs integer;
+    -- Whom it is about: the recipient, or one of those who get a copy.
+    about record;
+    is_of_copy boolean := false;
 begin
     if raw is null or raw = '' then
         raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value', hint = 'It is the whole mail, headers included, as it came.';
@@ -15710,6 +16005,21 @@ begin
         exit when mail.state <> 'sending';
         perform pg_sleep(0.1);
     end loop;
+    if mail.addresses ?| array['cc', 'bcc'] and mail.email <> '' and report.kind not in ('unknown', 'auto_reply', 'unsubscribe') then
+        select b.* into about
+        from marketing_automation_internal.bounced_mailboxes(raw, mail.email, mail.addresses, report.diagnostic) b limit 1;
+        if found then
+            is_of_copy := about.is_copy;
+            mail.email := about.address;
+            report.kind := coalesce(about.kind, report.kind);
+            report.status := case when about.kind is null then report.status else about.status end;
+            report.diagnostic := case when about.kind is null then report.diagnostic else about.diagnostic end;
+        end if;
+        -- Of others in the same report, that they are dead.
+        perform marketing_automation_internal.suppress_address(b.address, 'hard_bounce', b.diagnostic)
+        from marketing_automation_internal.bounced_mailboxes(raw, mail.email, mail.addresses, report.diagnostic) b
+        where b.is_copy and b.kind = 'hard' and b.address <> mail.email;
+    end if;
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
     values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from ''
         then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
@@ -15749,15 +16059,17 @@ begin
         end if;
     elsif kind = 'complaint' then
         perform marketing_automation_internal.suppress_address(mail.email, 'complaint', report.diagnostic);
-        perform marketing_automation_internal.complain(message);
+        -- Who gets a mail instead of its party says nothing about that.
+        perform marketing_automation_internal.complain(message) where not coalesce(mail.addresses ? 'party', false) and not is_of_copy;
     end if;
-    if kind in ('hard', 'soft') then
+    if kind in ('hard', 'soft') and not is_of_copy then
         perform marketing_automation_internal.mark_bounced(array[message]);
     end if;
 end $$;
 comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
-    'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
+    'it is about, null if none was found; about which of several who got it, where it says so: what a copy''s mailbox did is not judged as the '
+    'recipient''s. Hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
     'soft_bounce_window; a complaint blocks the record too. A mail to the address of '
     'List-Unsubscribe unsubscribes as its link does, and so does a report with Feedback-Type: unsubscribe. The same mail twice counts once';
 
@@ -16025,23 +16337,26 @@ comment on function marketing_automation_internal.drop_browser_mails() is
     'API: private. Drops what mails were made of whose browser_url has expired, and their pictures; a part of them where they are many';
 
 create or replace function marketing_automation_internal.mail_for_browser(message_id bigint, record_id bigint, activity_id integer)
-    returns table (id bigint, party text, email text, recipient_name text, language text, time_zone text, context jsonb, track_clicks boolean)
+    returns table (id bigint, party text, email text, recipient_name text, language text, time_zone text, context jsonb, track_clicks boolean,
+        is_shared boolean)
 language sql stable rows 1 set search_path = pg_catalog, pg_temp as $$
-    select l.id, l.party, l.email, l.recipient_name, l.language, l.time_zone, v.context, l.track_clicks
+    select l.id, l.party, marketing_automation_internal.party_address(l.email, l.addresses),
+        marketing_automation_internal.party_name(l.recipient_name, l.addresses), l.language, l.time_zone, v.context, l.track_clicks, l.addresses is not null
     from marketing_automation_internal.browser_mail v
     join marketing_automation_internal.message_log l on l.id = v.message_id and l.bucket = v.bucket
     where v.message_id = mail_for_browser.message_id and marketing_automation_internal.shown_until(v.sent_at) > statement_timestamp()
       and l.activity_id = mail_for_browser.activity_id and coalesce(l.record_id, 0) = mail_for_browser.record_id
     union all
     -- Its reader may be quicker than its result, and of a mail in doubt nobody knows whether it has one.
-    select o.id, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.track_clicks
+    select o.id, o.party, marketing_automation_internal.party_address(o.email, o.addresses),
+        marketing_automation_internal.party_name(o.recipient_name, o.addresses), o.language, o.time_zone, o.context, o.track_clicks, o.addresses is not null
     from marketing_automation_internal.outbox o
     where o.id = mail_for_browser.message_id and marketing_automation_internal.shown_until(o.first_attempt_at) > statement_timestamp()
       and o.activity_id = mail_for_browser.activity_id and coalesce(o.record_id, 0) = mail_for_browser.record_id
 $$;
 comment on function marketing_automation_internal.mail_for_browser(bigint, bigint, integer) is
     'API: private. What a mail was made of that its browser_url shows, or may have to show in a moment; no row: it shows nothing any more. '
-    'record_id: 0 of a test';
+    'record_id: 0 of a test; is_shared: others than its party got it';
 
 create or replace function marketing_automation_internal.pictures_for_browser(of_message bigint, out cids text[], out pictures text[])
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -16064,7 +16379,7 @@ declare
 begin
     select marketing_automation_internal.render_for_browser(m.id, t.record_id, t.activity_id,
         marketing_automation_internal.template_of(t.record_id, t.activity_id), m.context, m.party, m.email, m.recipient_name, m.language,
-        m.time_zone, m.track_clicks, p.cids, p.pictures) into shown
+        m.time_zone, m.track_clicks, m.is_shared, p.cids, p.pictures) into shown
     from marketing_automation_internal.verify_token('browser', mail_by_token.token) t
     cross join lateral marketing_automation_internal.mail_for_browser(t.link_id, t.record_id, t.activity_id) m
     cross join lateral marketing_automation_internal.pictures_for_browser(m.id) p
@@ -16190,19 +16505,22 @@ comment on function marketing_automation_internal.mailed_activity(regrole, text,
 
 create or replace function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-    track_opens boolean, track_clicks boolean)
+    track_opens boolean, track_clicks boolean, addresses jsonb)
 language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     takes_results boolean := marketing_automation_internal.mail_uses_results(activity.id);
+    sending marketing_automation.activity;
+    given text[];
 begin
+    select a.* into strict sending from marketing_automation.activity a where a.id = marketing_automation_internal.sending_activity(activity);
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
-    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks in
+    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks, given in
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
                case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
-               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
+               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks, q.addresses
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type),
@@ -16211,13 +16529,24 @@ begin
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
-                    marketing_automation_internal.as_condition(model.track_clicks))),
+                    marketing_automation_internal.as_condition(model.track_clicks), marketing_automation_internal.addresses_expression(sending))),
             array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-                              track_opens boolean, track_clicks boolean)
+                              track_opens boolean, track_clicks boolean, addresses text[])
     loop
         if jsonb_typeof(context) = 'string' then
             raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
                 hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        if given is not null then
+            addresses := marketing_automation_internal.mail_addresses(sending.recipient is not null, given[1], given[2], given[3], trim(email),
+                recipient_name);
+            if jsonb_typeof(addresses) = 'string' then
+                raise exception 'mail of activity "%" cannot be sent', activity.name using errcode = 'invalid_parameter_value',
+                    detail = addresses #>> '{}',
+                    hint = format('update marketing_automation.activity set %s = … where name = %L;',
+                        case when addresses #>> '{}' like 'recipient%' then 'recipient' when addresses #>> '{}' like 'bcc%' then 'bcc' else 'cc' end,
+                        sending.name);
+            end if;
         end if;
         if takes_results then
             context := context || jsonb_build_object('', marketing_automation_internal.results_of_key(scenario.id, row_key));
@@ -16267,8 +16596,9 @@ begin
         end;
         continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
-            perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
-                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p
+            perform from marketing_automation_internal.preview_mail(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens,
+                its_row.addresses) p
                 cross join lateral (select marketing_automation_internal.demand_attachable(activity, its_key, p.html) offset 0) c;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
@@ -16425,9 +16755,9 @@ begin
     return query
         select p.*
         from marketing_automation_internal.mail_row(its_activity, key) r
-        cross join lateral marketing_automation_internal.render_preview(
+        cross join lateral marketing_automation_internal.preview_mail(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
-                r.time_zone, r.track_opens) p
+                r.time_zone, r.track_opens, r.addresses) p
         cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
@@ -16536,9 +16866,9 @@ begin
         end if;
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
-            select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+            select p.* into mail from marketing_automation_internal.preview_mail(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
-                its_row.track_opens) p;
+                its_row.track_opens, its_row.addresses) p;
             perform marketing_automation_internal.demand_attachable(activity, its_key, mail.html);
             for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
                 where activity.action is distinct from 'webhook' loop
@@ -16621,6 +16951,20 @@ language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.window_faults(integer) is
     'API: private. Mails of a scenario whose window and that of their class are never open at one time, as check_scenario() tells it';
+
+create or replace function marketing_automation_internal.untracked_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
+    select 'warning', a.id, a.name, format('it waits for what is opened or clicked of "%s", whose mails go to others than their party: that is not tracked',
+        p.name), format('Let another activity send the copies, and not "%s": '
+            'update marketing_automation.activity set recipient = null, cc = null, bcc = null where id = %s;', p.name, p.id)
+    from marketing_automation.activity a
+    join marketing_automation.activity p on p.id = a.parent_id
+    where a.scenario_id = of_scenario and num_nonnulls(p.recipient, p.cc, p.bcc) > 0
+      and a.on_event in ('email_opened', 'email_clicked', 'email_not_opened', 'email_not_clicked')
+$$;
+comment on function marketing_automation_internal.untracked_faults(integer) is
+    'API: private. Activities of a scenario that wait for what nobody can know of mails with copies, as check_scenario() tells it';
 
 create or replace function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
@@ -16729,6 +17073,9 @@ begin
         union all
         select w.severity, w.activity_id, w.activity, null, w.message, w.hint
         from marketing_automation_internal.window_faults(chosen.id) w
+        union all
+        select u.severity, u.activity_id, u.activity, null, u.message, u.hint
+        from marketing_automation_internal.untracked_faults(chosen.id) u
         union all
         select t.severity, null, null, null, t.message, t.hint from marketing_automation_internal.confirmation_faults(chosen) t
         union all
@@ -17166,6 +17513,8 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    case when p.branch_by is not null and coalesce(n.on_event, n.condition, n.share::text) is null then 'otherwise' end,
                    'calls ' || marketing_automation_internal.shortened(n.call, 60),
                    'posts to ' || marketing_automation_internal.shortened(n.url, 60),
+                   'to ' || marketing_automation_internal.shortened(n.recipient, 60), 'cc ' || marketing_automation_internal.shortened(n.cc, 60),
+                   'bcc ' || marketing_automation_internal.shortened(n.bcc, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || case when n.on_event = 'variant' then (
@@ -17701,13 +18050,13 @@ begin
     -- The domain of each address is read in two steps, as the second one costs more and has to be done once for each host alone.
     with mail as not materialized (
         select l.id, l.record_id, l.activity_id, case when l.email like '%@%' then split_part(l.email, '@', -1) end as host, l.state,
-               coalesce(l.sent_at, l.finished_at) as at
+               coalesce(l.sent_at, l.finished_at) as at, case when l.addresses is not null then l.email end as email
         from marketing_automation_internal.message_log l
         where l.activity_id = any (chosen) and l.record_id is not null and l.target is null
           and (first is null or coalesce(l.sent_at, l.finished_at) >= first) and (last is null or coalesce(l.sent_at, l.finished_at) < last)
         union all
         select o.id, o.record_id, o.activity_id, case when o.email like '%@%' then split_part(o.email, '@', -1) end, 'under_way',
-               o.created_at
+               o.created_at, case when o.addresses is not null then o.email end
         from marketing_automation_internal.outbox o
         where o.activity_id = any (chosen) and o.record_id is not null and o.target is null
           and (first is null or o.created_at >= first) and (last is null or o.created_at < last)
@@ -17729,7 +18078,9 @@ begin
         union all
         select m.at::date, m.host, 0, 0, 0, 0, 0, 0, count(distinct m.id) filter (where b.kind = 'hard'),
                count(distinct m.id) filter (where b.kind = 'soft'), count(distinct m.id) filter (where b.kind = 'complaint')
-        from marketing_automation.bounce b join mail m on m.id = b.message_id group by 1, 2
+        from marketing_automation.bounce b join mail m on m.id = b.message_id
+        -- Not what came back from one of those who got a copy.
+        where m.email is null or b.address_hash is not distinct from marketing_automation.address_hash(m.email) group by 1, 2
     ), named as materialized (
         select h.host, marketing_automation_internal.address_domain('@' || h.host) as domain from (select distinct c.host from counted c) h
     )
@@ -18067,16 +18418,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when k.honors_unsubscribe and exists (select from marketing_automation.unsubscription u
             where u.scenario_id in (0, s.id) and u.party = r.party) then 'its party has unsubscribed'
         when r.end_reason is not null then marketing_automation_internal.end_in_words(r.end_reason)
-        when k.honors_unsubscribe and marketing_automation_internal.has_left(h.address_hash, s.id, r.party)
+        when k.honors_unsubscribe and marketing_automation_internal.has_left(h.of_party, s.id, r.party)
             then 'its address has unsubscribed'
         when x.reason is not null then 'its address is suppressed'
-        when k.honors_unsubscribe then marketing_automation_internal.withheld(s.topic, r.party, h.address_hash)
+        when k.honors_unsubscribe then marketing_automation_internal.withheld(s.topic, r.party, h.of_party)
     end
     from marketing_automation_internal.record r
     join marketing_automation.activity a on a.id = message.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
-    cross join lateral (select marketing_automation.address_hash(message.email)) as h (address_hash)
+    cross join lateral (select marketing_automation.address_hash(message.email),
+        marketing_automation.address_hash(case when message.instead_of is null then message.email else nullif(message.instead_of, '') end))
+        as h (address_hash, of_party)
     left join marketing_automation.suppression x on x.address_hash = h.address_hash
     where r.id = message.record_id
 $$;
@@ -18103,7 +18456,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
         when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
-    end
+    end || case when sees then marketing_automation_internal.addresses_in_words(message.email, message.instead_of is not null,
+        nullif(concat_ws(', ', message.cc, message.bcc), '')) else '' end
     from (select case when sees or message.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' then message.smtp_reply
         else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
     left join lateral (select marketing_automation_internal.mail_objection(message) as objection
@@ -18567,7 +18921,7 @@ begin
                     when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
                         node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
-                    when 'no_address' then ', without a mail: the row had no address'
+                    when 'no_address' then ', without a mail: the row had no ' || case when (node.a).recipient is null then 'address' else 'recipient' end
                     when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
                         when (node.a).condition is null then ', did nothing: what it waited for was not true'
                         else ', did nothing: what it waited for, or its condition, was not true' end
@@ -19085,13 +19439,15 @@ begin
                        else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
+                       || case when sees then marketing_automation_internal.addresses_in_words(m.email, m.addresses ? 'party', (
+                           select string_agg(c.mailbox, ', ') from marketing_automation_internal.copies_of(m.addresses) c)) else '' end
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply
                        else format('posts to %s', m.target) end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
-                   when 'no_address' then 'sends nothing: the row has no address'
+                   when 'no_address' then 'sends nothing: the row has no ' || case when a.recipient is null then 'address' else 'recipient' end
                    when 'condition_not_met' then case when a.wait_until is null then 'does nothing: its condition is not true'
                        else 'does nothing: what it waits for is not true' end
                    when 'error' then format('fails: %s (%s)', case when sees then f.error
@@ -20130,12 +20486,21 @@ declare
     -- As in forget(): keys, parties and occasions may hold the address.
     needle text := marketing_automation_internal.lower_case(trim(address));
     mails bigint[];
+    about bigint[];
+    copied bigint[];
     whose bigint[];
     parties text[];
 begin
     perform marketing_automation_internal.demand_some_address(address);
-    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
-    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    -- Of mails that they get instead of their party, or as a copy: that they got them, and not whom they are about.
+    select array_agg(m.id), array_agg(m.id) filter (where m.is_party), array_agg(distinct m.record_id) filter (where m.record_id is not null and m.is_party)
+    into mails, about, whose
+    from marketing_automation_internal.mails_of_address(hash) m;
+    select coalesce(array_agg(m.id), '{}') into copied from (
+        select o.id, o.addresses from marketing_automation_internal.outbox o where o.addresses is not null
+        union all
+        select l.id, l.addresses from marketing_automation_internal.message_log l where l.addresses is not null) m
+    where exists (select from marketing_automation_internal.copies_of(m.addresses) c where marketing_automation.address_hash(c.address) = hash);
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
     from marketing_automation_internal.record r
@@ -20162,16 +20527,21 @@ begin
         'messages', (
             select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
                 order by x.created_at, x.id), '[]') from (
-                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, coalesce(v.context, m.context) as context, m.state, m.created_at,
-                       m.sent_at, m.server, m.smtp_reply, (
+                select m.id, a.name as activity, case when m.is_theirs or m.id = any (mails) then m.email else trim(address) end as email,
+                       case when m.is_theirs or m.id = any (mails) then m.recipient_name end as recipient_name, m.language, m.time_zone,
+                       case when m.is_theirs then coalesce(v.context, m.context) end as context, m.state, m.created_at,
+                       m.sent_at, m.server, case when m.is_theirs then m.smtp_reply end as smtp_reply, (
                     -- Of mails under way; of others their pictures, where they are shown in a browser.
                     select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
                     from marketing_automation_internal.outbox_file f
                     left join marketing_automation_internal.file_content c on c.digest = f.digest
-                    where f.message_id = m.id) as attachments
-                from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                    where f.message_id = m.id and m.is_theirs) as attachments
+                from (
+                    select m.*, coalesce(m.id = any (about), false) or coalesce(m.record_id = any (whose), false) as is_theirs
+                    from marketing_automation.message m) m
+                left join marketing_automation.activity a on a.id = m.activity_id
                 left join marketing_automation_internal.browser_mail v on v.message_id = m.id
-                where m.id = any (mails) or m.record_id = any (whose)) x),
+                where m.is_theirs or m.id = any (mails) or m.id = any (copied)) x),
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
                 select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot

@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod addresses;
 pub mod addresses_in_text;
 pub mod attachment;
 pub mod bounce;

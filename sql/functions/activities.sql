@@ -164,6 +164,7 @@ begin
         perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
             format('attachments of activity "%s"', new.name));
     end if;
+    perform marketing_automation_internal.check_addresses(scenario, model, new, case when tg_op = 'UPDATE' then old end);
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
         perform marketing_automation_internal.check_headers(format('activity "%s"', new.name), new.headers, scenario.language,
             marketing_automation_internal.template_columns(model.relation, scenario.id));

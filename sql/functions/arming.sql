@@ -68,7 +68,7 @@ begin
                 where r.blocked_at is null and (not k.honors_unsubscribe or not exists (
                         select from marketing_automation.unsubscription u where u.scenario_id in (0, a.scenario_id) and u.party = r.party)
                     and (s.topic is null or w.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                        marketing_automation.address_hash(w.email)) is null))
+                        marketing_automation.address_hash(marketing_automation_internal.party_address(w.email, w.addresses))) is null))
                 limit 10000)
             returning o.id, o.attempts
         )

@@ -24,7 +24,7 @@ comment on function marketing_automation_internal.named_mails(text[], text[], te
 
 create function marketing_automation_internal.mail_of_bounce(
     return_paths text[], message_ids text[], unsubscribe_tokens text[], under_way boolean
-) returns table (message_id bigint, email text, state text)
+) returns table (message_id bigint, email text, state text, addresses jsonb)
 language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
 #variable_conflict use_column
 begin
@@ -33,19 +33,43 @@ begin
         select n.record_id, n.activity_id, n.kind, n.place from marketing_automation_internal.named_mails(return_paths, message_ids,
             unsubscribe_tokens) n
     )
-    select m.id, m.email, m.state
+    select m.id, m.email, m.state, m.addresses
     from mail f
     cross join lateral (
-        select l.id, l.email, l.state from marketing_automation_internal.message_log l
+        select l.id, l.email, l.state, l.addresses from marketing_automation_internal.message_log l
         where not under_way and l.record_id = f.record_id and l.activity_id = f.activity_id
         union all
-        select o.id, o.email, o.state from marketing_automation_internal.outbox o
+        select o.id, o.email, o.state, o.addresses from marketing_automation_internal.outbox o
         where under_way and o.attempts > 0 and o.record_id = f.record_id and o.activity_id = f.activity_id) m
     order by f.kind, f.place limit 1;
 end $$;
 comment on function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean) is
     'API: private. The mail that one of these return paths, Message-IDs or tokens of List-Unsubscribe belongs to, none if they prove '
     'nothing: among those that ended, or those under way';
+
+create function marketing_automation_internal.bounced_mailboxes(raw bytea, email text, addresses jsonb, said text)
+    returns table (address text, kind text, status text, diagnostic text, is_copy boolean)
+language sql stable rows 2 set search_path = pg_catalog, pg_temp as $$
+    with mailbox as (
+        select bounced_mailboxes.email as address, false as is_copy
+        union all select c.address, true from marketing_automation_internal.copies_of(bounced_mailboxes.addresses) c
+    ), named as materialized (
+        select m.address, r.kind, r.status, r.diagnostic, m.is_copy, r.n
+        from marketing_automation_internal.bounced_recipients(raw) with ordinality r (address, kind, status, diagnostic, n)
+        join mailbox m on marketing_automation.address_hash(m.address) = marketing_automation.address_hash(r.address)
+    )
+    select b.address, b.kind, b.status, b.diagnostic, b.is_copy from (
+        select * from named
+        union all
+        -- Notices in prose have no field for it.
+        select m.address, null, null, null, m.is_copy, 0 from mailbox m
+        where not exists (select from named)
+          and position(marketing_automation_internal.lower_case(m.address) in marketing_automation_internal.lower_case(said)) > 0) b
+    order by b.is_copy, b.n, b.address
+$$;
+comment on function marketing_automation_internal.bounced_mailboxes(bytea, text, jsonb, text) is
+    'API: private. Which mailboxes of a mail a returned one names, and what it says of each, the recipient first, then copies; none: it '
+    'names nobody. said: its diagnostic, for those of which no field tells';
 
 create function marketing_automation_internal.mark_bounced(message_ids bigint[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
@@ -111,6 +135,9 @@ declare
     soft_limit integer := marketing_automation_internal.setting('soft_bounce_limit');
     soft_window interval := marketing_automation_internal.setting('soft_bounce_window');
     softs integer;
+    -- Whom it is about: the recipient, or one of those who get a copy.
+    about record;
+    is_of_copy boolean := false;
 begin
     if raw is null or raw = '' then
         raise exception 'raw mail must not be empty' using errcode = 'invalid_parameter_value', hint = 'It is the whole mail, headers included, as it came.';
@@ -135,6 +162,21 @@ begin
         exit when mail.state <> 'sending';
         perform pg_sleep(0.1);
     end loop;
+    if mail.addresses ?| array['cc', 'bcc'] and mail.email <> '' and report.kind not in ('unknown', 'auto_reply', 'unsubscribe') then
+        select b.* into about
+        from marketing_automation_internal.bounced_mailboxes(raw, mail.email, mail.addresses, report.diagnostic) b limit 1;
+        if found then
+            is_of_copy := about.is_copy;
+            mail.email := about.address;
+            report.kind := coalesce(about.kind, report.kind);
+            report.status := case when about.kind is null then report.status else about.status end;
+            report.diagnostic := case when about.kind is null then report.diagnostic else about.diagnostic end;
+        end if;
+        -- Of others in the same report, that they are dead.
+        perform marketing_automation_internal.suppress_address(b.address, 'hard_bounce', b.diagnostic)
+        from marketing_automation_internal.bounced_mailboxes(raw, mail.email, mail.addresses, report.diagnostic) b
+        where b.is_copy and b.kind = 'hard' and b.address <> mail.email;
+    end if;
     insert into marketing_automation.bounce (digest, received_at, kind, status, diagnostic, message_id, address_hash, raw)
     values (its_digest, statement_timestamp(), report.kind, report.status, case when mail.email is distinct from ''
         then report.diagnostic end, mail.message_id, marketing_automation.address_hash(mail.email),
@@ -174,15 +216,17 @@ begin
         end if;
     elsif kind = 'complaint' then
         perform marketing_automation_internal.suppress_address(mail.email, 'complaint', report.diagnostic);
-        perform marketing_automation_internal.complain(message);
+        -- Who gets a mail instead of its party says nothing about that.
+        perform marketing_automation_internal.complain(message) where not coalesce(mail.addresses ? 'party', false) and not is_of_copy;
     end if;
-    if kind in ('hard', 'soft') then
+    if kind in ('hard', 'soft') and not is_of_copy then
         perform marketing_automation_internal.mark_bounced(array[message]);
     end if;
 end $$;
 comment on function marketing_automation.ingest_bounce(bytea) is
     'API: public. Takes a raw mail that came back (RFC 3464, RFC 5965, or prose), says what it is (see bounce.kind) and which mail '
-    'it is about, null if none was found: hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
+    'it is about, null if none was found; about which of several who got it, where it says so: what a copy''s mailbox did is not judged as the '
+    'recipient''s. Hard bounces and complaints suppress the address, so do soft_bounce_limit soft ones within '
     'soft_bounce_window; a complaint blocks the record too. A mail to the address of '
     'List-Unsubscribe unsubscribes as its link does, and so does a report with Feedback-Type: unsubscribe. The same mail twice counts once';
 

@@ -55,23 +55,26 @@ comment on function marketing_automation_internal.drop_browser_mails() is
     'API: private. Drops what mails were made of whose browser_url has expired, and their pictures; a part of them where they are many';
 
 create function marketing_automation_internal.mail_for_browser(message_id bigint, record_id bigint, activity_id integer)
-    returns table (id bigint, party text, email text, recipient_name text, language text, time_zone text, context jsonb, track_clicks boolean)
+    returns table (id bigint, party text, email text, recipient_name text, language text, time_zone text, context jsonb, track_clicks boolean,
+        is_shared boolean)
 language sql stable rows 1 set search_path = pg_catalog, pg_temp as $$
-    select l.id, l.party, l.email, l.recipient_name, l.language, l.time_zone, v.context, l.track_clicks
+    select l.id, l.party, marketing_automation_internal.party_address(l.email, l.addresses),
+        marketing_automation_internal.party_name(l.recipient_name, l.addresses), l.language, l.time_zone, v.context, l.track_clicks, l.addresses is not null
     from marketing_automation_internal.browser_mail v
     join marketing_automation_internal.message_log l on l.id = v.message_id and l.bucket = v.bucket
     where v.message_id = mail_for_browser.message_id and marketing_automation_internal.shown_until(v.sent_at) > statement_timestamp()
       and l.activity_id = mail_for_browser.activity_id and coalesce(l.record_id, 0) = mail_for_browser.record_id
     union all
     -- Its reader may be quicker than its result, and of a mail in doubt nobody knows whether it has one.
-    select o.id, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context, o.track_clicks
+    select o.id, o.party, marketing_automation_internal.party_address(o.email, o.addresses),
+        marketing_automation_internal.party_name(o.recipient_name, o.addresses), o.language, o.time_zone, o.context, o.track_clicks, o.addresses is not null
     from marketing_automation_internal.outbox o
     where o.id = mail_for_browser.message_id and marketing_automation_internal.shown_until(o.first_attempt_at) > statement_timestamp()
       and o.activity_id = mail_for_browser.activity_id and coalesce(o.record_id, 0) = mail_for_browser.record_id
 $$;
 comment on function marketing_automation_internal.mail_for_browser(bigint, bigint, integer) is
     'API: private. What a mail was made of that its browser_url shows, or may have to show in a moment; no row: it shows nothing any more. '
-    'record_id: 0 of a test';
+    'record_id: 0 of a test; is_shared: others than its party got it';
 
 create function marketing_automation_internal.pictures_for_browser(of_message bigint, out cids text[], out pictures text[])
 language sql stable set search_path = pg_catalog, pg_temp as $$
@@ -94,7 +97,7 @@ declare
 begin
     select marketing_automation_internal.render_for_browser(m.id, t.record_id, t.activity_id,
         marketing_automation_internal.template_of(t.record_id, t.activity_id), m.context, m.party, m.email, m.recipient_name, m.language,
-        m.time_zone, m.track_clicks, p.cids, p.pictures) into shown
+        m.time_zone, m.track_clicks, m.is_shared, p.cids, p.pictures) into shown
     from marketing_automation_internal.verify_token('browser', mail_by_token.token) t
     cross join lateral marketing_automation_internal.mail_for_browser(t.link_id, t.record_id, t.activity_id) m
     cross join lateral marketing_automation_internal.pictures_for_browser(m.id) p

@@ -92,9 +92,9 @@ begin
         end if;
         begin
             select r.* into its_row from marketing_automation_internal.mail_row(activity, its_key) r;
-            select p.* into mail from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
+            select p.* into mail from marketing_automation_internal.preview_mail(activity.id, its_row.context, its_row.party,
                 nullif(trim(its_row.email), ''), its_row.recipient_name, coalesce(check_mail.language, its_row.language), its_row.time_zone,
-                its_row.track_opens) p;
+                its_row.track_opens, its_row.addresses) p;
             perform marketing_automation_internal.demand_attachable(activity, its_key, mail.html);
             for fault in select f.* from marketing_automation_internal.mail_faults(mail.subject, mail.html, mail.text) f
                 where activity.action is distinct from 'webhook' loop
@@ -177,6 +177,20 @@ language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
 $$;
 comment on function marketing_automation_internal.window_faults(integer) is
     'API: private. Mails of a scenario whose window and that of their class are never open at one time, as check_scenario() tells it';
+
+create function marketing_automation_internal.untracked_faults(of_scenario integer)
+    returns table (severity text, activity_id integer, activity text, message text, hint text)
+language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
+    select 'warning', a.id, a.name, format('it waits for what is opened or clicked of "%s", whose mails go to others than their party: that is not tracked',
+        p.name), format('Let another activity send the copies, and not "%s": '
+            'update marketing_automation.activity set recipient = null, cc = null, bcc = null where id = %s;', p.name, p.id)
+    from marketing_automation.activity a
+    join marketing_automation.activity p on p.id = a.parent_id
+    where a.scenario_id = of_scenario and num_nonnulls(p.recipient, p.cc, p.bcc) > 0
+      and a.on_event in ('email_opened', 'email_clicked', 'email_not_opened', 'email_not_clicked')
+$$;
+comment on function marketing_automation_internal.untracked_faults(integer) is
+    'API: private. Activities of a scenario that wait for what nobody can know of mails with copies, as check_scenario() tells it';
 
 create function marketing_automation_internal.confirmation_faults(scenario marketing_automation.scenario)
     returns table (severity text, message text, hint text)
@@ -285,6 +299,9 @@ begin
         union all
         select w.severity, w.activity_id, w.activity, null, w.message, w.hint
         from marketing_automation_internal.window_faults(chosen.id) w
+        union all
+        select u.severity, u.activity_id, u.activity, null, u.message, u.hint
+        from marketing_automation_internal.untracked_faults(chosen.id) u
         union all
         select t.severity, null, null, null, t.message, t.hint from marketing_automation_internal.confirmation_faults(chosen) t
         union all

@@ -33,7 +33,7 @@ create function marketing_automation_internal.claim_due_messages(batch_size inte
     only_of integer[])
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text, addresses jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set random_page_cost = 1
 -- A bitmap has to be made of all that is due, when a batch is wanted.
 set enable_bitmapscan = off
@@ -194,7 +194,7 @@ begin
                             then 'expired'
                         when exists (
                             select from marketing_automation_internal.unsubscribed_address u
-                            where d.honors_unsubscribe and u.address_hash = h.address_hash and u.scenario_id in (0, d.scenario_id)
+                            where d.honors_unsubscribe and u.address_hash = g.address_hash and u.scenario_id in (0, d.scenario_id)
                               and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
                         then 'address unsubscribed'
                         when d.topic is not null and marketing_automation_internal.topic_objection(d.topic, k.opt_in, p.state, n.state) is not null
@@ -221,11 +221,16 @@ begin
             left join leaving e on e.id = d.id
             -- Once for all lists.
             cross join lateral (select marketing_automation.address_hash(o.email) offset 0) as h (address_hash)
+            -- What has been left is left by the party, not by who gets its mail instead.
+            cross join lateral (select case when o.addresses ? 'party' then marketing_automation.address_hash(o.addresses #>> '{party,email}')
+                else h.address_hash end offset 0) as g (address_hash)
             left join marketing_automation.topic k on k.name = d.topic
             left join marketing_automation.subscription p on p.topic = d.topic and p.party = r.party and p.address_hash is null
-            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = h.address_hash
-            cross join lateral (select (select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash) offset 0)
-                as x (reason)
+            left join marketing_automation.subscription n on n.topic = d.topic and n.address_hash = g.address_hash
+            cross join lateral (select coalesce((select s.reason from marketing_automation.suppression s where s.address_hash = h.address_hash),
+                -- What is about a person who is forgotten goes to nobody.
+                case when o.addresses ? 'party' then (select s.reason from marketing_automation.suppression s
+                    where s.address_hash = g.address_hash and s.reason = 'forgotten') end) offset 0) as x (reason)
         ), over_cap as materialized (
             select m.id, m.waits_until, case when m.skips then m.reason end as objection
             from marketing_automation_internal.capped_mails(case when capped then array(
@@ -241,20 +246,21 @@ begin
         ), logged as (
             insert into marketing_automation_internal.message_log
                 (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                    created_at, state, attempts, finished_at, smtp_reply, target)
+                    created_at, state, attempts, finished_at, smtp_reply, target, addresses)
             -- forget() did not see what was made in that moment, or has been made again since. What the row was, nobody needs any more.
             select s.id, s.record_id, s.activity_id, case when f.is_its_address then '' else s.key end,
                 case when not f.is_its_party then s.party end, case when f.is_forgotten then '' else s.email end,
                 case when not f.is_forgotten then s.recipient_name end, case when not f.is_forgotten then s.language end,
                 case when not f.is_forgotten then s.time_zone end, '{}',
                 s.track_opens, s.track_clicks, s.created_at,
-                   'suppressed', s.attempts, moment, s.objection, s.target
+                   'suppressed', s.attempts, moment, s.objection, s.target, case when not f.is_forgotten then s.addresses end
             from suppressed s
             cross join lateral (
                 select o.is_forgotten, o.is_forgotten and marketing_automation_internal.lower_case(s.key) = o.address as is_its_address,
                     o.is_forgotten and coalesce(marketing_automation_internal.lower_case(s.party) = o.address, false) as is_its_party
                 from (
-                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(s.email) as address) o) f
+                    select s.objection = 'address suppressed: forgotten' as is_forgotten, marketing_automation_internal.lower_case(coalesce(
+                        marketing_automation_internal.party_address(s.email, s.addresses), s.email)) as address) o) f
         ), counters as (
             insert into marketing_automation_internal.activity_counter (activity_id, period, not_sent)
             select s.activity_id, marketing_automation_internal.counter_period(s.created_at), count(*) from suppressed s
@@ -297,7 +303,8 @@ begin
                       o.party, extract(epoch from moment - o.first_attempt_at)::double precision, o.track_opens,
                           o.track_clicks, o.channel, extract(epoch from c.closes_at - moment)::double precision,
                       case when o.activity_id = any (varied) then marketing_automation_internal.template_of(o.record_id, o.activity_id)
-                          else o.activity_id end, o.target;
+                          else o.activity_id end, o.target,
+                      case when o.addresses is not null then marketing_automation_internal.sendable_addresses(o.addresses) end;
         -- Asking whether they may leave takes time, too.
         exit when found or looked_at = 0 and ranked is not true
             or only_of is null and may_leave and clock_timestamp() > statement_timestamp() + interval '1 second';
@@ -312,7 +319,7 @@ create function marketing_automation_internal.claim_messages(batch_size integer,
     assumed timestamptz default null, only_of integer[] default null)
 returns table (id bigint, attempt integer, record_id bigint, record_uuid uuid, activity_id integer, activity_version integer,
                email text, recipient_name text, language text, time_zone text, context jsonb, party text, age_seconds double precision,
-               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text)
+               track_opens boolean, track_clicks boolean, channel text, closes_in double precision, template_id integer, target text, addresses jsonb)
 -- Its own statements are small, and asked every time: their plans are kept.
 language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan as $$
 begin
@@ -343,5 +350,6 @@ comment on function marketing_automation_internal.claim_messages(integer, boolea
     'not known whether it may leave, for a moment or a minute. None during a pause. '
     'full_scan: looks for due mails from the beginning, not from where it '
     'found some last: see queue_cursor(). claimer: the mailer that claims, null: the worker. closes_in: seconds until its window closes, '
-    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin. assumed, only_of: for rehearse(), the time to '
+    'null: it has none. template_id: the activity, or the variant, whose texts it has; target: of a webhook, its origin; addresses: see outbox, without '
+    'suppressed copies, which stand in left_out. assumed, only_of: for rehearse(), the time to '
     'assume and the only scenarios; pauses and limits of domains do not count, then, and nobody''s rows are locked but theirs';

@@ -42,12 +42,12 @@ begin
         insert into marketing_automation_internal.message_log
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
                 created_at,
-             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket)
+             state, attempts, finished_at, sent_at, smtp_reply, server, target, bucket, addresses)
         -- Only retry() needs what the row was, and of what has failed: it is the larger half of a row. And its browser_url, which few have.
         select e.id, e.record_id, e.activity_id, e.key, e.party, e.email, e.recipient_name, e.language, e.time_zone,
             case e.ending when 'failed' then e.context else '{}' end, e.track_opens, e.track_clicks, e.created_at,
                e.ending, e.attempts, result_at, case e.ending when 'sent' then result_at end, e.reply,
-               case e.ending when 'sent' then e.server end, e.target, bucket_now
+               case e.ending when 'sent' then e.server end, e.target, bucket_now, e.addresses
         from ended e
     ), shown as (
         insert into marketing_automation_internal.browser_mail (message_id, bucket, sent_at, context)
@@ -125,8 +125,13 @@ begin
     set sent = case when u.sent_until > statement_timestamp() then u.sent else 0 end + excluded.sent,
         sent_until = case when u.sent_until > statement_timestamp() then u.sent_until else excluded.sent_until end;
     -- A server that refuses at once may be quicker than we are: see ingest_bounce(), which waits for some seconds only.
-    perform marketing_automation_internal.mark_bounced(array_agg(b.message_id)) from marketing_automation.bounce b
-        where b.message_id = any (ids) and b.kind in ('hard', 'soft') having count(*) > 0;
+    if exists (select from marketing_automation.bounce b where b.message_id = any (ids) and b.kind in ('hard', 'soft')) then
+        -- Of a mail with copies, only what is about its recipient.
+        perform marketing_automation_internal.mark_bounced(array_agg(b.message_id))
+        from marketing_automation.bounce b join marketing_automation_internal.message_log l on l.id = b.message_id
+        where b.message_id = any (ids) and b.kind in ('hard', 'soft')
+          and (l.addresses is null or b.address_hash = marketing_automation.address_hash(l.email)) having count(*) > 0;
+    end if;
     return finished;
 end $$;
 comment on function marketing_automation_internal.complete_messages(bigint[], integer[], text[], text[], double precision[], text[],

@@ -230,6 +230,9 @@ begin
     perform marketing_automation_internal.check_call(scenario, model, a)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.call is not null and a.id = coalesce(only_of, a.id) order by a.id) a;
+    perform marketing_automation_internal.check_addresses(scenario, model, a, null)
+    from (select a.* from marketing_automation.activity a
+          where a.scenario_id = scenario.id and a.id = coalesce(only_of, a.id) order by a.id) a;
     perform marketing_automation_internal.check_mail_columns(scenario, a.id)
     from (select a.* from marketing_automation.activity a
           where a.scenario_id = scenario.id and a.action in ('send_email', 'webhook')
@@ -282,7 +285,8 @@ create function marketing_automation.add_activity(
     branch_by text default null, share numeric default null, at text default null,
     metric text default null, decide_after interval default null, wait_until text default null, replace boolean default false,
     call text default null, reply_to text default null, preheader text default null, text text default null,
-    headers jsonb default null, url text default null, attachments text default null
+    headers jsonb default null, url text default null, attachments text default null, recipient text default null, cc text default null,
+    bcc text default null
 ) returns integer
 language plpgsql set search_path = pg_catalog, pg_temp set intervalstyle = 'postgres' as $$
 declare
@@ -309,19 +313,20 @@ begin
                 'at_time', at_time, 'send_window', send_window, 'message_class', message_class,
                 'branch_by', branch_by, 'share', share, 'at', at,
                 'metric', metric, 'decide_after', decide_after, 'wait_until', wait_until, 'call', call,
-                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url, 'attachments', attachments))));
+                'reply_to', reply_to, 'preheader', preheader, 'text', text, 'headers', headers, 'url', url, 'attachments', attachments,
+                'recipient', recipient, 'cc', cc, 'bcc', bcc))));
         return (select a.id from marketing_automation.activity a where a.scenario_id = its_scenario and a.name = add_activity.name);
     end if;
     insert into marketing_automation.activity (scenario_id, name, parent_id, on_event, condition, delay, action, sender, subject, body,
         expires_after, at_time, send_window, message_class, branch_by, share, at, metric, decide_after,
-        wait_until, call, reply_to, preheader, text, headers, url, attachments)
+        wait_until, call, reply_to, preheader, text, headers, url, attachments, recipient, cc, bcc)
     values (its_scenario, add_activity.name, its_parent, add_activity.on_event, add_activity.condition, add_activity.delay,
             add_activity.action, add_activity.sender, add_activity.subject, add_activity.body,
             add_activity.expires_after, add_activity.at_time, add_activity.send_window, add_activity.message_class,
             add_activity.branch_by, add_activity.share, add_activity.at,
             add_activity.metric, add_activity.decide_after, add_activity.wait_until, add_activity.call,
             add_activity.reply_to, add_activity.preheader, add_activity.text, add_activity.headers, add_activity.url,
-            add_activity.attachments)
+            add_activity.attachments, add_activity.recipient, add_activity.cc, add_activity.bcc)
     on conflict on constraint activity_scenario_id_name_key do nothing
     returning id into its_id;
     if its_id is null then
@@ -337,7 +342,7 @@ begin
 end $$;
 comment on function marketing_automation.add_activity(text, text, text, text, text, interval, varchar, text, text, text, interval, time,
     text, text, text, numeric, text, text, interval, text,
-    boolean, text, text, text, text, jsonb, text, text) is
+    boolean, text, text, text, text, jsonb, text, text, text, text, text) is
     'API: public. Adds an activity to a scenario''s tree and returns its id. parent: name of the activity that it follows; at_time: the time '
     'of day at which it runs; send_window, message_class: when its mails may leave, and their class, null: as those of the scenario; '
     'branch_by: of its children each record takes one, by condition or by share; share: its per cent, after one that branches by share; '
@@ -350,7 +355,9 @@ comment on function marketing_automation.add_activity(text, text, text, text, te
     'show beside the subject; text: that of the plain-text alternative, null: it is made from the body; '
     'headers: names and templates of headers to add; url: with action => webhook, '
     'template of the address that gets a POST, whose body is JSON: what body makes, or the row; see webhook_target; attachments: SQL query over '
-    'self that gives the files of a mail: name, type, content (bytea), and cid of what its HTML shows';
+    'self that gives the files of a mail: name, type, content (bytea), and cid of what its HTML shows; recipient: SQL expression over self, the mailbox '
+    'that gets its mail instead of the row''s address; cc, bcc: SQL expressions over self, mailboxes that get copies, commas between several: of classes of '
+    'which nobody unsubscribes, and whose opens and clicks are not tracked then';
 
 -- As that of register_model().
 create function marketing_automation.add_activity(text, text, text, text, text, interval, text, text, text, text, interval) returns integer

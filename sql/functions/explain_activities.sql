@@ -103,7 +103,7 @@ begin
                     when 'executed' then coalesce(', its call returned ' || case when sees then marketing_automation_internal.shortened(
                         node.result::text, 200) else 'what is for who may read the row' end, '')
                     when 'expired' then ', did nothing: its date was too long ago'
-                    when 'no_address' then ', without a mail: the row had no address'
+                    when 'no_address' then ', without a mail: the row had no ' || case when (node.a).recipient is null then 'address' else 'recipient' end
                     when 'condition_not_met' then case when (node.a).wait_until is null then ', did nothing: its condition was not true'
                         when (node.a).condition is null then ', did nothing: what it waited for was not true'
                         else ', did nothing: what it waited for, or its condition, was not true' end

@@ -44,16 +44,18 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when k.honors_unsubscribe and exists (select from marketing_automation.unsubscription u
             where u.scenario_id in (0, s.id) and u.party = r.party) then 'its party has unsubscribed'
         when r.end_reason is not null then marketing_automation_internal.end_in_words(r.end_reason)
-        when k.honors_unsubscribe and marketing_automation_internal.has_left(h.address_hash, s.id, r.party)
+        when k.honors_unsubscribe and marketing_automation_internal.has_left(h.of_party, s.id, r.party)
             then 'its address has unsubscribed'
         when x.reason is not null then 'its address is suppressed'
-        when k.honors_unsubscribe then marketing_automation_internal.withheld(s.topic, r.party, h.address_hash)
+        when k.honors_unsubscribe then marketing_automation_internal.withheld(s.topic, r.party, h.of_party)
     end
     from marketing_automation_internal.record r
     join marketing_automation.activity a on a.id = message.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id
     join marketing_automation.message_class k on k.name = coalesce(a.message_class, s.message_class)
-    cross join lateral (select marketing_automation.address_hash(message.email)) as h (address_hash)
+    cross join lateral (select marketing_automation.address_hash(message.email),
+        marketing_automation.address_hash(case when message.instead_of is null then message.email else nullif(message.instead_of, '') end))
+        as h (address_hash, of_party)
     left join marketing_automation.suppression x on x.address_hash = h.address_hash
     where r.id = message.record_id
 $$;
@@ -80,7 +82,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when 'bounced' then format('its mail was sent %s and came back', marketing_automation_internal.moment(message.sent_at))
         when 'failed' then 'its mail failed: ' || coalesce(r.reply, 'no reply')
         when 'suppressed' then 'its mail was not sent: ' || coalesce(message.smtp_reply, 'suppressed')
-    end
+    end || case when sees then marketing_automation_internal.addresses_in_words(message.email, message.instead_of is not null,
+        nullif(concat_ws(', ', message.cc, message.bcc), '')) else '' end
     from (select case when sees or message.smtp_reply !~ '^(template|sender|reply-to|recipient|subject|message)\M' then message.smtp_reply
         else substring(message.smtp_reply from '^(?:template: )?[^:"]*') end) as r (reply)
     left join lateral (select marketing_automation_internal.mail_objection(message) as objection

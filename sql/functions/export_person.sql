@@ -7,12 +7,21 @@ declare
     -- As in forget(): keys, parties and occasions may hold the address.
     needle text := marketing_automation_internal.lower_case(trim(address));
     mails bigint[];
+    about bigint[];
+    copied bigint[];
     whose bigint[];
     parties text[];
 begin
     perform marketing_automation_internal.demand_some_address(address);
-    select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.record_id is not null) into mails, whose
-    from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+    -- Of mails that they get instead of their party, or as a copy: that they got them, and not whom they are about.
+    select array_agg(m.id), array_agg(m.id) filter (where m.is_party), array_agg(distinct m.record_id) filter (where m.record_id is not null and m.is_party)
+    into mails, about, whose
+    from marketing_automation_internal.mails_of_address(hash) m;
+    select coalesce(array_agg(m.id), '{}') into copied from (
+        select o.id, o.addresses from marketing_automation_internal.outbox o where o.addresses is not null
+        union all
+        select l.id, l.addresses from marketing_automation_internal.message_log l where l.addresses is not null) m
+    where exists (select from marketing_automation_internal.copies_of(m.addresses) c where marketing_automation.address_hash(c.address) = hash);
     select coalesce(array_agg(r.id), '{}'), coalesce(array_agg(distinct r.party) filter (where r.party is not null), '{}')
     into whose, parties
     from marketing_automation_internal.record r
@@ -39,16 +48,21 @@ begin
         'messages', (
             select coalesce(jsonb_agg(case when x.attachments is null then to_jsonb(x) - 'attachments' else to_jsonb(x) end
                 order by x.created_at, x.id), '[]') from (
-                select m.id, a.name as activity, m.email, m.recipient_name, m.language, m.time_zone, coalesce(v.context, m.context) as context, m.state, m.created_at,
-                       m.sent_at, m.server, m.smtp_reply, (
+                select m.id, a.name as activity, case when m.is_theirs or m.id = any (mails) then m.email else trim(address) end as email,
+                       case when m.is_theirs or m.id = any (mails) then m.recipient_name end as recipient_name, m.language, m.time_zone,
+                       case when m.is_theirs then coalesce(v.context, m.context) end as context, m.state, m.created_at,
+                       m.sent_at, m.server, case when m.is_theirs then m.smtp_reply end as smtp_reply, (
                     -- Of mails under way; of others their pictures, where they are shown in a browser.
                     select jsonb_agg(jsonb_build_object('name', f.name, 'type', f.type, 'content', encode(c.content, 'base64')) order by f.place)
                     from marketing_automation_internal.outbox_file f
                     left join marketing_automation_internal.file_content c on c.digest = f.digest
-                    where f.message_id = m.id) as attachments
-                from marketing_automation.message m left join marketing_automation.activity a on a.id = m.activity_id
+                    where f.message_id = m.id and m.is_theirs) as attachments
+                from (
+                    select m.*, coalesce(m.id = any (about), false) or coalesce(m.record_id = any (whose), false) as is_theirs
+                    from marketing_automation.message m) m
+                left join marketing_automation.activity a on a.id = m.activity_id
                 left join marketing_automation_internal.browser_mail v on v.message_id = m.id
-                where m.id = any (mails) or m.record_id = any (whose)) x),
+                where m.is_theirs or m.id = any (mails) or m.id = any (copied)) x),
         'events', (
             select coalesce(jsonb_agg(to_jsonb(x) order by x.occurred_at, x.kind), '[]') from (
                 select e.kind, e.occurred_at, a.name as activity, l.url, e.method, e.address, e.user_agent, e.robot

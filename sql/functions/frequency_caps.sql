@@ -36,7 +36,8 @@ begin
             -- Who gets the last place.
             row_number() over (partition by o.person, o.message_class order by o.precedence desc, o.id) as place
         from (
-            select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party, o.email) as person, k.name as message_class,
+            select o.id, o.created_at, o.time_zone, marketing_automation_internal.person_hash(o.party,
+                    marketing_automation_internal.party_address(o.email, o.addresses)) as person, k.name as message_class,
                 a.expires_after, marketing_automation_internal.precedence(k, s) as precedence
             from unnest(mails) as u (id)
             join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null and o.target is null
@@ -88,7 +89,8 @@ set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     with leaving as materialized (
-        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party, o.email) as person,
+        select o.id, o.attempts + (o.state = 'queued')::integer as attempts, marketing_automation_internal.person_hash(o.party,
+                    marketing_automation_internal.party_address(o.email, o.addresses)) as person,
             k.name as message_class
         from unnest(mails) as u (id)
         join marketing_automation_internal.outbox o on o.id = u.id and o.record_id is not null
@@ -191,15 +193,16 @@ begin
     end if;
     -- What has been sent before it was made, or made longer, counts, too.
     insert into marketing_automation_internal.capped_mail (message_id, attempt, person, message_class, at)
-    select l.id, l.attempts, marketing_automation_internal.person_hash(l.party, l.email), new.message_class, l.at
+    select l.id, l.attempts, marketing_automation_internal.person_hash(l.party,
+                    marketing_automation_internal.party_address(l.email, l.addresses)), new.message_class, l.at
     from (
-        select m.id, m.attempts, m.party, m.email, m.activity_id, m.sent_at as at from marketing_automation_internal.message_log m
+        select m.id, m.attempts, m.party, m.email, m.addresses, m.activity_id, m.sent_at as at from marketing_automation_internal.message_log m
         -- A log of years has partitions that none of this is in.
         where m.bucket = any (array(select distinct marketing_automation_internal.log_bucket(statement_timestamp() - d)
                 from generate_series(0, ceil(extract(epoch from new.per) / 86400)::integer + 1) n cross join lateral make_interval(days => n) d))
           and m.sent_at + new.per > statement_timestamp() and m.record_id is not null and m.email <> '' and m.target is null
         union all
-        select o.id, o.attempts, o.party, o.email, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
+        select o.id, o.attempts, o.party, o.email, o.addresses, o.activity_id, statement_timestamp() from marketing_automation_internal.outbox o
         where o.state = 'sending' and o.record_id is not null and o.target is null) l
     join marketing_automation.activity a on a.id = l.activity_id
     join marketing_automation.scenario s on s.id = a.scenario_id

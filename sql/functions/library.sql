@@ -17,6 +17,14 @@ language c immutable strict parallel safe as 'MODULE_PATHNAME', 'address_domain_
 comment on function marketing_automation_internal.address_domain(text) is
     'API: private. Domain of a mail address in lower case, as punycode: the key of the table domain_limit; null: it has none';
 
+create function marketing_automation_internal.mail_addresses(has_recipient boolean, recipient text, cc text, bcc text, party_email text,
+    party_name text) returns jsonb
+language c immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'mail_addresses_wrapper';
+comment on function marketing_automation_internal.mail_addresses(boolean, text, text, text, text, text) is
+    'API: private. Of what the expressions of an activity have given for a row: to, name and email of who gets its mail instead of the party; party, '
+    'whom the mail is about then; cc, bcc: mailboxes that get copies, each once. A JSON string says why it cannot go there. has_recipient: '
+    'whether there is an expression for it, which may have given null';
+
 create function marketing_automation_internal.check_smtp_url(url text) returns void
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_smtp_url_wrapper';
 comment on function marketing_automation_internal.check_smtp_url(text) is
@@ -28,6 +36,12 @@ language c stable strict parallel safe set search_path = pg_catalog, pg_temp as 
 comment on function marketing_automation_internal.parse_bounce(bytea) is
     'API: private. What a returned mail says by the rules of bounce_rule, unverified: kind as in the table bounce, and addresses, '
     'Message-IDs and tokens of List-Unsubscribe by which the mail may be found';
+
+create function marketing_automation_internal.bounced_recipients(raw bytea)
+returns table (address text, kind text, status text, diagnostic text)
+language c stable strict parallel safe rows 2 set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'bounced_recipients_wrapper';
+comment on function marketing_automation_internal.bounced_recipients(bytea) is
+    'API: private. What a returned mail says of each recipient that it names, as parse_bounce() says it of the first';
 
 create function marketing_automation_internal.check_bounce_rule(kind text, pattern text, meaning text) returns void
 language c immutable strict parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_bounce_rule_wrapper';
@@ -92,12 +106,12 @@ language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MO
 comment on function marketing_automation_internal.check_webhook(text, text, text, text, jsonb) is
     'API: private. Raises unless the templates of a webhook compile and make JSON; gives the origin of its URL. columns: template_columns()';
 
-create function marketing_automation_internal.render_preview(activity_id integer, record jsonb, party text, email text,
-    recipient_name text, language text, time_zone text, track_opens boolean)
+create function marketing_automation_internal.preview_mail(activity_id integer, record jsonb, party text, email text,
+    recipient_name text, language text, time_zone text, track_opens boolean, addresses jsonb)
 returns table (sender text, subject text, html text, text text, headers text)
-language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_preview_wrapper';
-comment on function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean) is
-    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read';
+language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'preview_mail_wrapper';
+comment on function marketing_automation_internal.preview_mail(integer, jsonb, text, text, text, text, text, boolean, jsonb) is
+    'API: private. Behind preview(): renders the mail of an activity for a row that the caller has read; addresses: mail_addresses()';
 
 create function marketing_automation_internal.render_report(report jsonb, language text) returns text
 language c strict stable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_report_wrapper';
@@ -352,13 +366,13 @@ comment on function marketing_automation_internal.use_browser_url(text[]) is
 
 create function marketing_automation_internal.render_for_browser(message_id bigint, record_id bigint, activity_id integer,
     template_id integer, record jsonb, party text, email text, recipient_name text, language text, time_zone text, track_clicks boolean,
-    cids text[], pictures text[]) returns text
+    is_shared boolean, cids text[], pictures text[]) returns text
 language c volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'render_for_browser_wrapper';
 comment on function marketing_automation_internal.render_for_browser(bigint, bigint, integer, integer, jsonb, text, text, text, text, text,
-    boolean, text[], text[]) is
+    boolean, boolean, text[], text[]) is
     'API: private. The HTML of a mail, rendered once more, without its open image; null: the activity is gone, automation_base is not set or '
     'there is no key. template_id: the activity or variant whose texts it has; pictures: data URLs, by their cids. Raises what the templates do '
-    'wrong';
+    'wrong, as a link for the party alone, where is_shared says that others got it';
 
 create function marketing_automation_internal.verify_token(kind text, token text) returns table (record_id bigint, activity_id integer,
     link_id bigint)

@@ -166,13 +166,13 @@ begin
     -- The domain of each address is read in two steps, as the second one costs more and has to be done once for each host alone.
     with mail as not materialized (
         select l.id, l.record_id, l.activity_id, case when l.email like '%@%' then split_part(l.email, '@', -1) end as host, l.state,
-               coalesce(l.sent_at, l.finished_at) as at
+               coalesce(l.sent_at, l.finished_at) as at, case when l.addresses is not null then l.email end as email
         from marketing_automation_internal.message_log l
         where l.activity_id = any (chosen) and l.record_id is not null and l.target is null
           and (first is null or coalesce(l.sent_at, l.finished_at) >= first) and (last is null or coalesce(l.sent_at, l.finished_at) < last)
         union all
         select o.id, o.record_id, o.activity_id, case when o.email like '%@%' then split_part(o.email, '@', -1) end, 'under_way',
-               o.created_at
+               o.created_at, case when o.addresses is not null then o.email end
         from marketing_automation_internal.outbox o
         where o.activity_id = any (chosen) and o.record_id is not null and o.target is null
           and (first is null or o.created_at >= first) and (last is null or o.created_at < last)
@@ -194,7 +194,9 @@ begin
         union all
         select m.at::date, m.host, 0, 0, 0, 0, 0, 0, count(distinct m.id) filter (where b.kind = 'hard'),
                count(distinct m.id) filter (where b.kind = 'soft'), count(distinct m.id) filter (where b.kind = 'complaint')
-        from marketing_automation.bounce b join mail m on m.id = b.message_id group by 1, 2
+        from marketing_automation.bounce b join mail m on m.id = b.message_id
+        -- Not what came back from one of those who got a copy.
+        where m.email is null or b.address_hash is not distinct from marketing_automation.address_hash(m.email) group by 1, 2
     ), named as materialized (
         select h.host, marketing_automation_internal.address_domain('@' || h.host) as domain from (select distinct c.host from counted c) h
     )

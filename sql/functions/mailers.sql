@@ -48,7 +48,7 @@ create function marketing_automation.mailer_claim(batch_size integer, full_scan 
 returns table (id bigint, attempt integer, record_id bigint, record_uuid text, activity_id integer, activity_version integer,
     email text, recipient_name text, language text, time_zone text, context text, party text, age_seconds double precision,
     track_opens boolean, track_clicks boolean, channel text, snippets_version text, senders integer, place integer, closes_in double precision,
-    template_id integer, target text)
+    template_id integer, target text, addresses text)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
 declare
     me integer := marketing_automation_internal.this_mailer(to_claim => true);
@@ -59,7 +59,7 @@ begin
         select c.id, c.attempt, c.record_id, c.record_uuid::text, c.activity_id, c.activity_version, c.email, c.recipient_name,
             coalesce(c.language, ''), coalesce(c.time_zone, ''), c.context::text, c.party, c.age_seconds, c.track_opens, c.track_clicks,
             c.channel, (select concat_ws(' ', count(*), sum(s.version)) from marketing_automation.snippet s), k.senders, k.place, c.closes_in,
-            c.template_id, c.target
+            c.template_id, c.target, c.addresses::text
         from marketing_automation_internal.claim_messages(mailer_claim.batch_size, mailer_claim.full_scan, me) c,
             marketing_automation_internal.mailer_share(me) k;
 end $$;
@@ -89,12 +89,15 @@ begin
               and not exists (select from marketing_automation.unsubscription u
                   where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id) and u.party = r.party)
               and not exists (select from marketing_automation_internal.unsubscribed_address u
-                  where o.target is null and k.honors_unsubscribe and u.address_hash = marketing_automation.address_hash(o.email) and u.scenario_id in (0, s.id)
+                  where o.target is null and k.honors_unsubscribe and u.scenario_id in (0, s.id)
+                    and u.address_hash = marketing_automation.address_hash(marketing_automation_internal.party_address(o.email, o.addresses))
                     and (u.spares_party and u.party = r.party) is not true and o.record_id is not null)
               and (s.topic is null or o.target is not null or not k.honors_unsubscribe or o.record_id is null or marketing_automation_internal.withheld(s.topic, r.party,
-                  marketing_automation.address_hash(o.email)) is null)
+                  marketing_automation.address_hash(marketing_automation_internal.party_address(o.email, o.addresses))) is null)
               and not exists (select from marketing_automation.suppression x
-                  where (o.target is null or x.reason = 'forgotten') and x.address_hash = marketing_automation.address_hash(o.email))
+                  where (o.target is null or x.reason = 'forgotten') and (
+                      x.address_hash = marketing_automation.address_hash(o.email) or o.addresses is not null and x.address_hash in (
+                          select marketing_automation.address_hash(c.address) from marketing_automation_internal.copies_of(o.addresses) c)))
               and not exists (select from marketing_automation_internal.barred_activity b where b.activity_id = a.id)
               and (o.target is null or marketing_automation_internal.webhook_objection(s.owner_id, o.target) is null));
 end $$;

@@ -124,6 +124,7 @@ comment on function marketing_automation_internal.message_class_changed() is
 create function marketing_automation_internal.follow_class(activities integer[]) returns void
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_impersonal(a) from marketing_automation.activity a where a.id = any (activities) order by a.id;
     -- Compiled templates, with which the headers are known, are cached by the version.
     update marketing_automation.activity a set version = a.version + 1 where a.id = any (activities);
     perform marketing_automation_internal.revoke_claims_of('activity', u.id::text) from unnest(activities) as u (id);

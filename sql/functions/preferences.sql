@@ -9,6 +9,7 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         (select s.topic from marketing_automation.scenario s where s.id = coalesce(r.scenario_id, (
             select a.scenario_id from marketing_automation.activity a where a.id = t.activity_id))), (
             select m.email from marketing_automation_internal.message_log m where m.record_id = r.id and m.email <> '' and m.target is null
+                and not coalesce(m.addresses ? 'party', false)
             order by (m.activity_id = t.activity_id) is true desc, m.created_at desc limit 1)
     from marketing_automation_internal.verify_token('unsubscribed', token) t
     left join marketing_automation_internal.record r on r.id = t.record_id

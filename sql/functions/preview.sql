@@ -34,19 +34,22 @@ comment on function marketing_automation_internal.mailed_activity(regrole, text,
 
 create function marketing_automation_internal.mail_row(activity marketing_automation.activity, key text)
 returns table (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-    track_opens boolean, track_clicks boolean)
+    track_opens boolean, track_clicks boolean, addresses jsonb)
 language plpgsql stable rows 1 set search_path = pg_catalog, pg_temp as $$
 declare
     scenario marketing_automation.scenario;
     model marketing_automation.model;
     takes_results boolean := marketing_automation_internal.mail_uses_results(activity.id);
+    sending marketing_automation.activity;
+    given text[];
 begin
+    select a.* into strict sending from marketing_automation.activity a where a.id = marketing_automation_internal.sending_activity(activity);
     select s.* into strict scenario from marketing_automation.scenario s where s.id = activity.scenario_id;
     model := marketing_automation_internal.usable_model(scenario);
-    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks in
+    for row_key, context, party, email, recipient_name, language, time_zone, track_opens, track_clicks, given in
         select q.row_key, q.context, q.party, q.email, q.recipient_name, q.language,
                case when q.time_zone is not null then marketing_automation_internal.usable_time_zone(q.time_zone) end,
-               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks
+               q.track_opens and scenario.track_opens, q.track_clicks and scenario.track_clicks, q.addresses
         from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
             marketing_automation_internal.key_query(model.relation, model.key, model.key_type, concat_ws(', ',
                 marketing_automation_internal.as_key(model.key, model.key_type),
@@ -55,13 +58,24 @@ begin
                 marketing_automation_internal.as_text(model.email), marketing_automation_internal.as_text(model.recipient_name),
                 marketing_automation_internal.as_text(model.language), marketing_automation_internal.as_text(model.time_zone),
                 marketing_automation_internal.as_condition(model.track_opens),
-                    marketing_automation_internal.as_condition(model.track_clicks))),
+                    marketing_automation_internal.as_condition(model.track_clicks), marketing_automation_internal.addresses_expression(sending))),
             array[key]) as q (row_key text, context jsonb, party text, email text, recipient_name text, language text, time_zone text,
-                              track_opens boolean, track_clicks boolean)
+                              track_opens boolean, track_clicks boolean, addresses text[])
     loop
         if jsonb_typeof(context) = 'string' then
             raise exception '%', context #>> '{}' using errcode = 'program_limit_exceeded',
                 hint = 'Use a shorter column in the templates, or one of a view that shows a part of it.';
+        end if;
+        if given is not null then
+            addresses := marketing_automation_internal.mail_addresses(sending.recipient is not null, given[1], given[2], given[3], trim(email),
+                recipient_name);
+            if jsonb_typeof(addresses) = 'string' then
+                raise exception 'mail of activity "%" cannot be sent', activity.name using errcode = 'invalid_parameter_value',
+                    detail = addresses #>> '{}',
+                    hint = format('update marketing_automation.activity set %s = … where name = %L;',
+                        case when addresses #>> '{}' like 'recipient%' then 'recipient' when addresses #>> '{}' like 'bcc%' then 'bcc' else 'cc' end,
+                        sending.name);
+            end if;
         end if;
         if takes_results then
             context := context || jsonb_build_object('', marketing_automation_internal.results_of_key(scenario.id, row_key));
@@ -111,8 +125,9 @@ begin
         end;
         continue when marketing_automation_internal.lacks_results(activity, its_key);
         begin
-            perform from marketing_automation_internal.render_preview(activity.id, its_row.context, its_row.party,
-                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens) p
+            perform from marketing_automation_internal.preview_mail(activity.id, its_row.context, its_row.party,
+                nullif(trim(its_row.email), ''), its_row.recipient_name, its_row.language, its_row.time_zone, its_row.track_opens,
+                its_row.addresses) p
                 cross join lateral (select marketing_automation_internal.demand_attachable(activity, its_key, p.html) offset 0) c;
         exception when others then
             if marketing_automation_internal.is_for_the_caller(sqlstate) then
@@ -269,9 +284,9 @@ begin
     return query
         select p.*
         from marketing_automation_internal.mail_row(its_activity, key) r
-        cross join lateral marketing_automation_internal.render_preview(
+        cross join lateral marketing_automation_internal.preview_mail(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
-                r.time_zone, r.track_opens) p
+                r.time_zone, r.track_opens, r.addresses) p
         cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';

@@ -29,7 +29,8 @@ begin
             case when s.goal is null then 'false' else marketing_automation_internal.as_condition(s.goal) end,
             marketing_automation_internal.as_condition(m.track_opens), marketing_automation_internal.as_condition(m.track_clicks),
             case when s.exit_condition is null then 'false' else marketing_automation_internal.as_condition(s.exit_condition) end,
-            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a)))
+            marketing_automation_internal.as_goal_parts(s), marketing_automation_internal.condition_choice(a),
+            marketing_automation_internal.addresses_expression(a)))
         from marketing_automation.activity a
         left join marketing_automation.activity p on p.id = a.parent_id
         join marketing_automation.scenario s on s.id = a.scenario_id
@@ -59,6 +60,8 @@ declare
     target constant text := marketing_automation_internal.webhook_target_of(activity.url);
     to_call bigint[];
     their_keys text[];
+    -- Whether its mails may go to others than their party.
+    addressed constant boolean := num_nonnulls(activity.recipient, activity.cc, activity.bcc) > 0;
     to_attach bigint[];
     processed integer;
     queued integer;
@@ -116,10 +119,11 @@ begin
             case when reads_results then marketing_automation_internal.results_by_key(records) end)
              as q (key text, holds boolean, context jsonb, email text, recipient_name text, language text, time_zone text, reached boolean,
                    track_opens boolean, track_clicks boolean, leaves boolean,
-                   goal_at timestamptz, goal_value numeric, choice integer)
+                   goal_at timestamptz, goal_value numeric, choice integer, addresses text[])
     ), decided as materialized (
-        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, f.email, f.recipient_name, f.language, f.time_zone, f.reached,
-               f.track_opens, f.track_clicks, b.reason, f.goal_at, f.goal_value, l.entered_at,
+        select l.record_id, l.at, l.key, l.party, l.its_zone, f.context, w.email, w.recipient_name, f.language, f.time_zone, f.reached,
+               f.track_opens and w.addresses is null as track_opens, f.track_clicks and w.addresses is null as track_clicks, b.reason, b.code,
+               w.addresses, f.goal_at, f.goal_value, l.entered_at,
                case when variants.ids is not null then coalesce((
                        select c.activity_id from marketing_automation_internal.branch_decision c
                        where c.record_id = l.record_id and c.parent_id = activity.id), variants.winner, variants.ids[1 + width_bucket(
@@ -138,7 +142,8 @@ begin
                     when not f.holds then 'condition_not_met'
                     when activity.action = 'webhook' then case when b.reason is null then 'posted' else 'error' end
                     when activity.action is distinct from 'send_email' then 'executed'
-                    when nullif(trim(f.email), '') is null then 'no_address'
+                    when w.fault is not null then 'error'
+                    when nullif(trim(w.email), '') is null then 'no_address'
                     when b.reason is not null then 'error'
                     -- Who has left and asks again gets it when that is confirmed, as what was cancelled before; one of whose address that is
                     -- known already gets it now.
@@ -149,14 +154,24 @@ begin
         from live l left join found f on f.key = l.key
         -- It costs this mail, and neither those of others nor the memory of whoever sends.
         cross join lateral (
-            select case when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
+            select case when addressed and f.key is not null then marketing_automation_internal.mail_addresses(activity.recipient is not null,
+                f.addresses[1], f.addresses[2], f.addresses[3], trim(f.email), f.recipient_name) end as addresses offset 0) as m
+        cross join lateral (
+            select case when m.addresses ? 'party' then m.addresses #>> '{to,email}' else f.email end as email,
+                case when m.addresses ? 'party' then m.addresses #>> '{to,name}' else f.recipient_name end as recipient_name,
+                case when jsonb_typeof(m.addresses) = 'object' then nullif(m.addresses - 'to', '{}') end as addresses,
+                case when jsonb_typeof(m.addresses) = 'string' then m.addresses #>> '{}' end as fault) as w
+        cross join lateral (
+            select case when w.fault is not null then w.fault
+                when jsonb_typeof(f.context) = 'string' then f.context #>> '{}'
                 when length(f.email) > 1000 then 'its address has more than 1,000 characters'
-                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason) as b
+                when length(f.recipient_name) > 1000 then 'the name of its recipient has more than 1,000 characters' end as reason,
+                case when w.fault is not null then '22023' else '54000' end as code) as b
     ), finished as (
         insert into marketing_automation_internal.finished_activity (record_id, activity_id, state, outcome, at, finished_at, error,
             error_code)
         select d.record_id, activity.id, marketing_automation_internal.state_of(d.outcome), d.outcome, d.at, now,
-            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then '54000' end
+            case when d.outcome = 'error' then d.reason end, case when d.outcome = 'error' then d.code end
         from decided d
     ), branched as (
         insert into marketing_automation_internal.branch_decision (record_id, parent_id, activity_id, decided_at, by_winner)
@@ -170,7 +185,7 @@ begin
     ), mail as (
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, due_at, domain_queue, channel, target)
+                created_at, due_at, domain_queue, channel, target, addresses)
         select nextval('marketing_automation_internal.message_id_seq'), d.record_id, activity.id, d.key, d.party, coalesce(trim(d.email), ''),
                d.recipient_name, d.language,
                case when d.time_zone is not null then marketing_automation_internal.usable_time_zone(d.time_zone) end,
@@ -180,7 +195,7 @@ begin
                case when limited and target is null
                     then coalesce((select l.domain from marketing_automation.domain_limit l
                         where l.domain = marketing_automation_internal.address_domain(d.email)), '')
-                    else '' end, case when target is null then 'mail' else 'webhook' end, target
+                    else '' end, case when target is null then 'mail' else 'webhook' end, target, d.addresses
         from decided d where d.outcome in ('mailed', 'posted')
         returning id
     ), reached as (

@@ -83,7 +83,7 @@ begin
     update marketing_automation_internal.message_log l
     set key = case when marketing_automation_internal.holds_address(l.key, needles) then '' else l.key end,
         party = case when marketing_automation_internal.holds_address(l.party, needles) then null else l.party end,
-        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null
+        email = '', recipient_name = null, language = null, time_zone = null, context = '{}', smtp_reply = null, addresses = null
     where l.id = any (mails);
     update marketing_automation_internal.attempt_log t set reply = null where t.message_id = any (mails);
     delete from marketing_automation_internal.browser_mail v where v.message_id = any (mails);
@@ -91,6 +91,48 @@ begin
 end $$;
 comment on function marketing_automation_internal.erase_mails(bigint[], text[]) is
     'API: private. Erases whom these mails were to, and ends those under way. needles: how the address is written in keys and parties';
+
+create function marketing_automation_internal.mails_of_address(hash bytea)
+    returns table (id bigint, record_id bigint, is_party boolean, is_recipient boolean)
+language sql stable rows 100 set search_path = pg_catalog, pg_temp as $$
+    select m.id, m.record_id, m.is_party, m.is_recipient
+    from (
+        select m.id, m.record_id, marketing_automation.address_hash(m.email) = mails_of_address.hash as is_recipient,
+            coalesce(marketing_automation.address_hash(marketing_automation_internal.party_address(m.email, m.addresses)) = mails_of_address.hash,
+                false) as is_party
+        from (
+            select o.id, o.record_id, o.email, o.addresses from marketing_automation_internal.outbox o
+            union all
+            select l.id, l.record_id, l.email, l.addresses from marketing_automation_internal.message_log l) m
+        where m.email <> '') m
+    where m.is_party or m.is_recipient
+$$;
+comment on function marketing_automation_internal.mails_of_address(bytea) is
+    'API: private. The mails of an address, by its digest: is_party, those about who has it; is_recipient, those that went to it';
+
+create function marketing_automation_internal.forget_copies(hash bytea, needles text[]) returns bigint[]
+language plpgsql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set jit = off as $$
+declare
+    mails bigint[];
+begin
+    -- They still go to the others, or went there.
+    with queued as (
+        update marketing_automation_internal.outbox o set addresses = marketing_automation_internal.forgotten_copies(o.addresses, hash)
+        where o.addresses is not null and marketing_automation_internal.forgotten_copies(o.addresses, hash) <> o.addresses returning o.id
+    ), ended as (
+        update marketing_automation_internal.message_log l set addresses = marketing_automation_internal.forgotten_copies(l.addresses, hash),
+            smtp_reply = case when not marketing_automation_internal.holds_address(l.smtp_reply, needles) then l.smtp_reply end
+        where l.addresses is not null and marketing_automation_internal.forgotten_copies(l.addresses, hash) <> l.addresses returning l.id
+    )
+    select array(select q.id from queued q union all select e.id from ended e) into mails;
+    update marketing_automation_internal.outbox o set smtp_reply = null
+    where o.id = any (mails) and marketing_automation_internal.holds_address(o.smtp_reply, needles);
+    update marketing_automation_internal.attempt_log t set reply = null
+    where t.message_id = any (mails) and marketing_automation_internal.holds_address(t.reply, needles);
+    return mails;
+end $$;
+comment on function marketing_automation_internal.forget_copies(bytea, text[]) is
+    'API: private. Erases an address from the copies of mails, which it returns, and what servers have said of it. needles: how it is written';
 
 create function marketing_automation.forget(address text) returns table (messages bigint, records bigint)
 language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
@@ -114,8 +156,9 @@ begin
     perform marketing_automation_internal.suppress_address(address, 'forgotten');
     -- Again after the locks, as those who held them may have mailed, ended or retried.
     loop
-        select array_agg(m.id), array_agg(distinct m.record_id) into more, their_records
-        from marketing_automation.message m where m.email <> '' and marketing_automation.address_hash(m.email) = hash;
+        -- Who gets mails instead of their party does not stand for that.
+        select array_agg(m.id), array_agg(distinct m.record_id) filter (where m.is_party) into more, their_records
+        from marketing_automation_internal.mails_of_address(hash) m where m.is_party or m.is_recipient;
         others := array(
             select r.id from marketing_automation_internal.record r
             where r.id <> all (whose) and (
@@ -193,7 +236,7 @@ begin
     where s.scenario_id in (
         select t.scenario_id from marketing_automation.scenario_status t
         where marketing_automation_internal.holds_address(t.last_error, needles) for update skip locked);
-    return query select cardinality(mails)::bigint, cardinality(whose)::bigint;
+    return query select cardinality(mails || marketing_automation_internal.forget_copies(hash, needles))::bigint, cardinality(whose)::bigint;
 end $$;
 comment on function marketing_automation.forget(text) is
     'API: public. Erases what is kept of a person: address, name, row and codes in mails, networks and user agents of events, keys, '

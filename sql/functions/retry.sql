@@ -22,10 +22,11 @@ begin
         )
         insert into marketing_automation_internal.outbox
             (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-                created_at, attempts, due_at, smtp_reply, channel, target)
+                created_at, attempts, due_at, smtp_reply, channel, target, addresses)
         select f.id, f.record_id, f.activity_id, f.key, f.party, f.email, f.recipient_name, f.language, f.time_zone, f.context,
             f.track_opens, f.track_clicks, f.created_at,
-               f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target
+               f.attempts, clock_timestamp(), f.smtp_reply, case when f.target is null then 'mail' else 'webhook' end, f.target,
+            f.addresses
         from failed f;
         -- Its templates may have been changed so that it does not fail again.
         begin
@@ -72,10 +73,10 @@ begin
     )
     insert into marketing_automation_internal.message_log
         (id, record_id, activity_id, key, party, email, recipient_name, language, time_zone, context, track_opens, track_clicks,
-            created_at, state, attempts, finished_at, smtp_reply, target)
+            created_at, state, attempts, finished_at, smtp_reply, target, addresses)
     select c.id, c.record_id, c.activity_id, c.key, c.party, c.email, c.recipient_name, c.language, c.time_zone, '{}', c.track_opens,
         c.track_clicks, c.created_at,
-           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target
+           'suppressed', c.attempts, clock_timestamp(), format('cancelled by %s', caller), c.target, c.addresses
     from cancelled c;
     if not found then
         raise exception 'message % is not waiting to be sent', message

@@ -179,13 +179,15 @@ begin
                        else format('would call %s', marketing_automation_internal.shortened(a.call, 60)) end
                    when 'mailed' then case when m.state = 'failed' then 'sends nothing: ' || m.smtp_reply else
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
+                       || case when sees then marketing_automation_internal.addresses_in_words(m.email, m.addresses ? 'party', (
+                           select string_agg(c.mailbox, ', ') from marketing_automation_internal.copies_of(m.addresses) c)) else '' end
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply
                        else format('posts to %s', m.target) end
                    when 'no_date' then 'is cancelled: it has no date'
                    when 'expired' then 'does nothing: its date was too long ago'
-                   when 'no_address' then 'sends nothing: the row has no address'
+                   when 'no_address' then 'sends nothing: the row has no ' || case when a.recipient is null then 'address' else 'recipient' end
                    when 'condition_not_met' then case when a.wait_until is null then 'does nothing: its condition is not true'
                        else 'does nothing: what it waits for is not true' end
                    when 'error' then format('fails: %s (%s)', case when sees then f.error

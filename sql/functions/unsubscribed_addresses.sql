@@ -5,11 +5,13 @@ create function marketing_automation_internal.mailed_address(of_record bigint, o
 language sql stable set search_path = pg_catalog, pg_temp as $$
     select marketing_automation.address_hash(coalesce((
             select m.email from marketing_automation_internal.message_log m
-            where m.record_id = of_record and m.email <> '' and m.target is null
+            -- Not whose who gets mails of it instead.
+            where m.record_id = of_record and m.email <> '' and m.target is null and not coalesce(m.addresses ? 'party', false)
             order by (m.activity_id = of_activity) is true desc, m.created_at desc limit 1), (
             -- Who has a mail that is not in the log: nobody knows whether it was taken.
             select o.email from marketing_automation_internal.outbox o
-            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 and o.target is null limit 1)))
+            where o.activity_id = of_activity and o.record_id = of_record and o.attempts > 0 and o.target is null
+                and not coalesce(o.addresses ? 'party', false) limit 1)))
 $$;
 comment on function marketing_automation_internal.mailed_address(bigint, integer) is
     'API: private. The digest of the address to which the mail of this activity went, or else another mail of the record; null: nothing '

@@ -144,18 +144,22 @@ select u.id, u.record_id, u.activity_id, u.key, u.party, u.email, u.recipient_na
             then u.smtp_reply
             else substring(u.smtp_reply from '^(?:template: )?[^:"]*') || ': its text may quote the row, and is for who may read that'
        end as smtp_reply,
-       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target
+       u.server, u.track_opens, u.track_clicks, case when u.target is null then 'mail' else 'webhook' end as channel, u.target,
+       case when u.addresses ? 'party' then coalesce(u.addresses #>> '{party,email}', '') end as instead_of,
+       (select string_agg(c.mailbox, ', ') from jsonb_array_elements_text(u.addresses -> 'cc') c (mailbox)) as cc,
+       (select string_agg(c.mailbox, ', ') from jsonb_array_elements_text(u.addresses -> 'bcc') c (mailbox)) as bcc
 from (
     select o.id, o.record_id, o.activity_id, o.key, o.party, o.email, o.recipient_name, o.language, o.time_zone, o.context,
            case when o.state = 'queued' and o.attempts > 0 then 'deferred' else o.state end as state,
            o.attempts, o.created_at, nullif(o.due_at, 'infinity') as next_attempt_at, null::timestamptz as sent_at, o.smtp_reply,
-           null::text as server, o.track_opens, o.track_clicks, o.target
+           null::text as server, o.track_opens, o.track_clicks, o.target, o.addresses
     from marketing_automation_internal.outbox o
     where (select v.reads_every from marketing_automation_internal.reader v)
        or o.activity_id in (select a.id from marketing_automation_internal.readable_activity a)
     union all
     select l.id, l.record_id, l.activity_id, l.key, l.party, l.email, l.recipient_name, l.language, l.time_zone, l.context, l.state,
-           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target
+           l.attempts, l.created_at, null, l.sent_at, l.smtp_reply, l.server, l.track_opens, l.track_clicks, l.target,
+           l.addresses
     from marketing_automation_internal.message_log l
     where (select v.reads_every from marketing_automation_internal.reader v)
        or l.activity_id in (select a.id from marketing_automation_internal.readable_activity a)) as u
@@ -173,6 +177,10 @@ comment on column marketing_automation.message.smtp_reply is 'What the server or
 comment on column marketing_automation.message.server is 'The SMTP server that took it';
 comment on column marketing_automation.message.channel is 'mail, or webhook, which went to target and not to the address';
 comment on column marketing_automation.message.target is 'Scheme, host and port that a webhook is POSTed to';
+comment on column marketing_automation.message.instead_of is
+    'The address of the row, empty where it has none, of a mail that went to email instead: recipient of its activity; null: email is the row''s';
+comment on column marketing_automation.message.cc is 'Mailboxes that get a copy';
+comment on column marketing_automation.message.bcc is 'Mailboxes that get a copy which the header does not show';
 comment on column marketing_automation.message.track_opens is 'Whether it has an image by which opens are recorded';
 comment on column marketing_automation.message.track_clicks is 'Whether its links are such that clicks are recorded';
 

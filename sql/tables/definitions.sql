@@ -226,6 +226,9 @@ create table marketing_automation.activity (
     headers jsonb,
     url text,
     attachments text,
+    recipient text,
+    cc text,
+    bcc text,
     constraint activity_delay_check check (delay between case when at is null then interval '0' else interval '-10 years' end
         and interval '10 years'),
     constraint activity_event_needs_parent check (on_event is null or parent_id is not null),
@@ -237,6 +240,7 @@ create table marketing_automation.activity (
     constraint activity_webhook_has_url check ((action is not distinct from 'webhook') = (url is not null)),
     constraint activity_webhook_does_not_branch check (url is null or branch_by is null),
     constraint activity_attachments_are_of_mail check (attachments is null or action is not distinct from 'send_email'),
+    constraint activity_addresses_are_of_mail check (num_nonnulls(recipient, cc, bcc) = 0 or action is not distinct from 'send_email'),
     constraint activity_wait_ends check (wait_until is null or delay is not null),
     constraint activity_experiment_has_variants check (metric is null or (branch_by is not distinct from 'share' and action is null)
         or (branch_by is null and action is not distinct from 'send_email')),
@@ -278,6 +282,13 @@ comment on column marketing_automation.activity.headers is
 comment on column marketing_automation.activity.attachments is
     'SQL query over self that gives the files of a mail: name, type (a media type), content (bytea), and cid, if the HTML shows it as cid:…; asked '
     'as the scenario''s owner when the mail is made. 20 files and 10 MB at most; one without content fails that mail';
+comment on column marketing_automation.activity.recipient is
+    'SQL expression over self: the mailbox that the mail goes to instead of the address of the row, as ann@shop.example or Ann <ann@shop.example>; '
+    'null: to the row''s; a row for which it is null gets no mail. Of classes of which nobody unsubscribes and without list headers, as are cc and bcc';
+comment on column marketing_automation.activity.cc is
+    'SQL expression over self: mailboxes with commas between them that get a copy, and stand in the header; 10 with those of bcc. What is opened and '
+    'clicked of its mails is not tracked, as nobody knows by whom';
+comment on column marketing_automation.activity.bcc is 'As cc, of copies that the header does not show';
 comment on column marketing_automation.activity.url is
     'Template of the address that an activity with the action webhook POSTs to, of a server in webhook_target: scheme, host and port are written out';
 comment on column marketing_automation.activity.subject is 'minijinja template, not HTML-escaped';

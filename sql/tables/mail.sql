@@ -25,6 +25,7 @@ create table marketing_automation_internal.outbox (
     channel text not null default 'mail' constraint outbox_channel_is_known check (channel in ('mail', 'webhook')),
     mailer integer,
     target text collate "C",
+    addresses jsonb,
     constraint outbox_webhook_has_target check ((channel = 'webhook') = (target is not null)),
     constraint outbox_sending_was_attempted check (state = 'queued' or attempts > 0)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
@@ -50,6 +51,9 @@ comment on column marketing_automation_internal.outbox.first_attempt_at is 'From
 comment on column marketing_automation_internal.outbox.channel is 'Which way it goes: mail, webhook';
 comment on column marketing_automation_internal.outbox.target is
     'Of a webhook: the origin of its URL, a row of webhook_target. Its email is the address of the row, if it has one, and gets nothing';
+comment on column marketing_automation_internal.outbox.addresses is
+    'Null: it goes to its party and to nobody else. party: name and email of the row, where email is another''s, who gets it instead; cc, bcc: '
+    'mailboxes that get copies';
 comment on column marketing_automation_internal.outbox.mailer is
     'The marketing-mailer that claimed it last, of the table mailer; null: the worker';
 comment on column marketing_automation_internal.outbox.smtp_reply is 'What the server or the network said at the last attempt';
@@ -109,6 +113,7 @@ create table marketing_automation_internal.message_log (
     server text,
     bucket smallint not null default marketing_automation_internal.log_bucket(statement_timestamp()),
     target text collate "C",
+    addresses jsonb,
     primary key (id, bucket),
     constraint message_log_sent_has_time check ((state in ('sent', 'bounced')) = (sent_at is not null))
 ) partition by list (bucket);
@@ -116,6 +121,7 @@ create table marketing_automation_internal.message_log (
 create index message_log_record on marketing_automation_internal.message_log (record_id);
 comment on table marketing_automation_internal.message_log is 'API: private. E-mails that ended; see the view message';
 comment on column marketing_automation_internal.message_log.target is 'As in outbox; null: a mail';
+comment on column marketing_automation_internal.message_log.addresses is 'As in outbox';
 comment on column marketing_automation_internal.message_log.bucket is
     'log_bucket() of the time when it was written: what is old goes with its partition, see purge_messages()';
 

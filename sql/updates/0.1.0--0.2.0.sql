@@ -1236,3 +1236,25 @@ comment on column marketing_automation_internal.browser_mail.bucket is 'Of its r
 comment on column marketing_automation_internal.browser_mail.context is 'As in outbox';
 -- For drop_browser_mails(): the oldest.
 create index browser_mail_sent on marketing_automation_internal.browser_mail (sent_at);
+-- Other recipients, and copies.
+alter table marketing_automation.activity
+    add column recipient text,
+    add column cc text,
+    add column bcc text,
+    add constraint activity_addresses_are_of_mail check (num_nonnulls(recipient, cc, bcc) = 0 or action is not distinct from 'send_email');
+comment on column marketing_automation.activity.recipient is
+    'SQL expression over self: the mailbox that the mail goes to instead of the address of the row, as ann@shop.example or Ann <ann@shop.example>; '
+    'null: to the row''s; a row for which it is null gets no mail. Of classes of which nobody unsubscribes and without list headers, as are cc and bcc';
+comment on column marketing_automation.activity.cc is
+    'SQL expression over self: mailboxes with commas between them that get a copy, and stand in the header; 10 with those of bcc. What is opened and '
+    'clicked of its mails is not tracked, as nobody knows by whom';
+comment on column marketing_automation.activity.bcc is 'As cc, of copies that the header does not show';
+alter table marketing_automation_internal.outbox add column addresses jsonb;
+comment on column marketing_automation_internal.outbox.addresses is
+    'Null: it goes to its party and to nobody else. party: name and email of the row, where email is another''s, who gets it instead; cc, bcc: '
+    'mailboxes that get copies';
+alter table marketing_automation_internal.message_log add column addresses jsonb;
+comment on column marketing_automation_internal.message_log.addresses is 'As in outbox';
+drop function marketing_automation_internal.mail_of_bounce(text[], text[], text[], boolean);
+drop function marketing_automation_internal.mail_row(marketing_automation.activity, text);
+drop function marketing_automation_internal.render_preview(integer, jsonb, text, text, text, text, text, boolean);

@@ -7,6 +7,7 @@ use super::identifiers::{feedback_id, list_id};
 use super::job::{Job, Prepared, ReadyMail};
 use super::mail_settings::MailSettings;
 use super::outcome::Outcome;
+use crate::mail::addresses;
 use crate::mail::attachment;
 use crate::mail::message::{self, Draft, Mail};
 use crate::mail::placeholder::Target;
@@ -23,7 +24,11 @@ const STAGED: &str = "staged.";
 
 /// Renders the parts of the mail; a mistake in a template or its data is final.
 pub(super) fn render(job: &Job) -> Result<Rendered, Outcome> {
-    render_by(job, Some(&job.mail.email), MailTemplate::render)
+    let email = match &job.mail.addresses.party {
+        Some(party) => party.email.as_deref(),
+        None => Some(job.mail.email.as_str()),
+    };
+    render_by(job, email, MailTemplate::render)
 }
 
 /// Has the templates of a claimed row rendered by `render`, which gets their variables and whom it is for; `email`: the address that
@@ -47,10 +52,14 @@ pub(super) fn render_by<T>(
         language: mail.language.clone(),
         time_zone: mail.time_zone.clone(),
     };
+    let party_name = match &mail.addresses.party {
+        Some(party) => party.name.as_deref(),
+        None => mail.recipient_name.as_deref(),
+    };
     let context = context(
         record,
         mail.party.as_deref(),
-        mail.recipient_name.as_deref(),
+        party_name,
         email,
         &recipient,
         &compiled.scenario,
@@ -85,6 +94,14 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     let Prepared::Mail(rendered) = &ready.prepared else {
         return Err(Outcome::Failed("it is no mail".into()));
     };
+    // Who gets it cannot leave, or choose, for somebody else.
+    if mail.addresses.are_shared()
+        && let Some(link) = rendered.personal_link()
+    {
+        return Err(Outcome::Failed(
+            format!("message goes to others than its party, and has {link}").into(),
+        ));
+    }
     let assembled = rendered.assemble(mail.consent, settings.hidden_link, |target| match target {
         Target::Link(index) => base.click(&sign(Purpose::Click, link(index))),
         Target::Unsubscribe(page) => {
@@ -155,13 +172,27 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
     let staged = if staging.is_some() { STAGED } else { "" };
     // The same for each attempt: the record's public id and the activity.
     let public_id = format!("{staged}{}.{}", mail.record_uuid, mail.activity);
-    let headers = with_echo(settings, &public_id, &assembled.headers);
+    let mut headers = with_echo(settings, &public_id, &assembled.headers);
+    let (mut cc, mut bcc) = (mail.addresses.cc.as_slice(), mail.addresses.bcc.as_slice());
+    if staging.is_some() {
+        // Nobody but the mailbox gets anything.
+        for (name, copies) in [("X-Original-Cc", &mut cc), ("X-Original-Bcc", &mut bcc)] {
+            if !copies.is_empty() {
+                let value = copies.iter().map(|mailbox| addresses::address(mailbox));
+                let value = value.collect::<Vec<_>>().join(", ");
+                headers.to_mut().push((name.to_owned(), value));
+            }
+            *copies = &[];
+        }
+    }
     let mut message = message::build(&Draft {
         from,
         reply_to: assembled.reply_to.as_deref(),
         to_address: staging.unwrap_or(&mail.email),
         instead_of: staging.map(|_| mail.email.as_str()),
         to_name: mail.recipient_name.as_deref(),
+        cc,
+        bcc,
         return_path: return_path.as_deref(),
         subject: &subject,
         html: &assembled.html,
@@ -182,6 +213,9 @@ pub(super) fn compose(ready: &ReadyMail, date: SystemTime) -> Result<Mail, Outco
         attachments: files,
     })
     .map_err(|error| Outcome::Failed(error.to_string().into()))?;
+    if staging.is_none() {
+        message.left_out.clone_from(&mail.addresses.left_out);
+    }
     if let Some(signer) = settings.dkim.for_sender(&message.from_domain) {
         signer
             .sign(&mut message, date)

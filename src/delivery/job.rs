@@ -38,7 +38,7 @@ pub struct Job {
     pub(super) sending: bool,
     lease: Lease,
     /// The buckets of revocations that would concern it.
-    buckets: [usize; 5],
+    buckets: Vec<usize>,
     /// None: its end is reported.
     reports: Option<Reports>,
 }
@@ -56,18 +56,23 @@ pub struct Lease {
 }
 
 /// As the trigger revoke_claims() names them.
-fn buckets(mail: &Claimed, revocations: &SharedRevocations) -> [usize; 5] {
-    let hash = Sha256::digest(canonical_address::canonical(&mail.email));
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+fn buckets(mail: &Claimed, revocations: &SharedRevocations) -> Vec<usize> {
+    let of_address = |address: &str| {
+        let hash = Sha256::digest(canonical_address::canonical(address));
+        let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        revocations.bucket(Subject::Address, &hash)
+    };
     // A test mail has neither record nor party.
     let record = mail.record.unwrap_or_default().to_string();
-    [
+    let mut buckets = vec![
         revocations.bucket(Subject::Record, &record),
         revocations.bucket(Subject::Party, mail.party.as_deref().unwrap_or_default()),
-        revocations.bucket(Subject::Address, &hash),
+        of_address(&mail.email),
         revocations.bucket(Subject::Activity, &mail.activity.to_string()),
         revocations.bucket(Subject::All, ""),
-    ]
+    ];
+    buckets.extend(mail.addresses.copies().map(of_address));
+    buckets
 }
 
 impl Job {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::message_class::MessageClass;
 use super::revocation::SharedRevocations;
 use super::server::definition::Definition;
+use crate::mail::addresses::Addresses;
 use crate::mail::attachment::File;
 use crate::mail::bounce::Rules;
 use crate::mail::rendered::Consent;
@@ -34,6 +35,8 @@ pub struct Claimed {
     pub version: i32,
     pub email: String,
     pub recipient_name: Option<String>,
+    /// Who gets it beside its party, or instead.
+    pub addresses: Addresses,
     pub language: String,
     pub time_zone: String,
     /// JSON text.

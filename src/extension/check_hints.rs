@@ -144,7 +144,7 @@ mod tests {
             activity_negative_event_needs_delay activity_branch_by_check activity_share_check \
             activity_call_is_what_it_does activity_call_does_not_branch activity_webhook_has_url activity_webhook_does_not_branch \
             activity_experiment_has_variants activity_variant_has_share \
-            activity_attachments_are_of_mail activity_wait_ends activity_metric_check activity_decide_after_check activity_experiment_branches_by_share activity_decides_by_metric \
+            activity_attachments_are_of_mail activity_addresses_are_of_mail activity_wait_ends activity_metric_check activity_decide_after_check activity_experiment_branches_by_share activity_decides_by_metric \
             scenario_state_check scenario_reenter_after_check bounce_rule_fits_kind suppression_reason_check \
             suppression_address_hash_check page_name_check page_text_name_check robot_rule_kind_check robot_rule_fits_kind \
             robot_rule_name_check scenario_id_check activity_id_check conversion_at_check conversion_source_check \

@@ -56,6 +56,41 @@ pub fn read(raw: &[u8], rules: &Rules, leaving: impl Fn(&str) -> Option<String>)
     }
 }
 
+/// What a raw mail says of each recipient that it names: of a mail that went to several, a report may be about one of them. Empty where
+/// it names none.
+pub fn recipients(raw: &[u8], rules: &Rules) -> Vec<(String, Report)> {
+    let raw = &raw[..raw.len().min(MAX_BYTES)];
+    let parsed = catch_unwind(AssertUnwindSafe(|| MessageParser::default().parse(raw)));
+    let Ok(Some(message)) = parsed else {
+        return Vec::new();
+    };
+    let mail = Returned::read(&message);
+    if let Some(report) = &mail.feedback {
+        let named = report.iter().filter(|field| {
+            let name = field.name.as_str();
+            matches!(
+                name,
+                "original-rcpt-to" | "removal-recipient" | "original-recipient"
+            )
+        });
+        let addresses = named.flat_map(|field| returned::addresses(&field.value));
+        let of_each = addresses.map(|address| (address.to_owned(), complaint(report)));
+        return of_each.take(returned::MAX_TRACES).collect();
+    }
+    let writer = Writer::new(&mail.header, &mail.subject);
+    let inner_status = || {
+        mail.inner_status
+            .as_deref()
+            .filter(|_| writer.is_mailer_daemon())
+    };
+    match mail.delivery_status.as_deref().or_else(inner_status) {
+        Some(status) => {
+            delivery_status::read_each(rules, status, notice::before_the_copy(&mail.text))
+        }
+        None => Vec::new(),
+    }
+}
+
 fn judge(mail: &Returned, rules: &Rules) -> Report {
     let writer = Writer::new(&mail.header, &mail.subject);
     let said = notice::before_the_copy(&mail.text);

@@ -3,10 +3,10 @@
 mod address;
 mod encoded_word;
 mod error;
+mod mailboxes;
 mod own_headers;
 mod parts;
 mod quoted_printable;
-mod reply_to;
 mod token_mailbox;
 
 use std::time::SystemTime;
@@ -21,8 +21,8 @@ use crate::mail::attachment::Attachment;
 pub use address::{check_address, check_sender, name_and_address, sender_domain};
 pub(crate) use error::MAX_LINE_BYTES;
 pub use error::MessageError;
+pub use mailboxes::{ListedMailbox, check_reply_to, mailboxes};
 pub use own_headers::{MAX_OWN_HEADERS, check_header_name};
-pub use reply_to::check_reply_to;
 pub use token_mailbox::TokenMailbox;
 
 /// Longest recipient name, in characters; the rest is cut off, as the name is only shown.
@@ -48,6 +48,10 @@ pub struct Draft<'a> {
     /// Whom it is for, when somebody else gets it.
     pub instead_of: Option<&'a str>,
     pub to_name: Option<&'a str>,
+    /// Mailboxes that get a copy, and stand in the header.
+    pub cc: &'a [String],
+    /// Mailboxes that get a copy which the header does not show.
+    pub bcc: &'a [String],
     /// Envelope sender, to which bounces go; None: the address of `from`.
     pub return_path: Option<&'a str>,
     pub subject: &'a str,
@@ -84,6 +88,8 @@ pub struct Mail {
     pub(crate) smtputf8: bool,
     /// Somebody else gets it than whom it is for.
     is_staged: bool,
+    /// Addresses that get no copy, as they are suppressed.
+    pub(crate) left_out: Vec<String>,
 }
 
 impl Mail {
@@ -102,9 +108,14 @@ impl Mail {
         self.envelope.from().map_or("", AsRef::as_ref)
     }
 
-    /// Gives the address of the envelope's only recipient.
+    /// Gives the address of the envelope's first recipient, by whom the mail is judged.
     pub fn recipient(&self) -> &str {
         self.envelope.to().first().map_or("", AsRef::as_ref)
+    }
+
+    /// Gives the addresses of those who get a copy.
+    pub fn copies(&self) -> impl Iterator<Item = &str> {
+        self.envelope.to().iter().skip(1).map(AsRef::as_ref)
     }
 }
 
@@ -139,13 +150,22 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         .headers
         .iter()
         .map(|(_, value)| ("header", value.as_str()));
-    for (field, value) in fields.into_iter().chain(own) {
+    let copies = draft.cc.iter().map(|mailbox| ("cc", mailbox.as_str()));
+    let copies = copies.chain(draft.bcc.iter().map(|mailbox| ("bcc", mailbox.as_str())));
+    for (field, value) in fields.into_iter().chain(own).chain(copies) {
         if let Some(character) = value.chars().find(|&c| is_forbidden_in_header(c)) {
             return Err(MessageError::ControlCharacter { field, character });
         }
     }
     let from = address::parse_mailbox("sender", draft.from)?;
-    let reply_to = draft.reply_to.map(reply_to::parse).transpose()?;
+    let reply_to = draft.reply_to.map(mailboxes::parse).transpose()?;
+    let copies = |field, list: &[String]| -> Result<Vec<Mailbox>, MessageError> {
+        let copies = list.iter();
+        copies
+            .map(|mailbox| address::parse_mailbox(field, mailbox))
+            .collect()
+    };
+    let (cc, bcc) = (copies("cc", draft.cc)?, copies("bcc", draft.bcc)?);
     let to = address::parse_recipient("recipient address", to_address)?;
     let smtputf8 = !to.user().is_ascii();
     let instead_of = draft.instead_of.map(str::trim);
@@ -159,7 +179,9 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         Some(text) => address::parse_address("return path", text)?,
         None => from.email.clone(),
     };
-    let envelope = Envelope::new(Some(sender), vec![to.email.clone()])
+    let recipients = [&to].into_iter().chain(&cc).chain(&bcc);
+    let recipients = recipients.map(|mailbox| mailbox.email.clone()).collect();
+    let envelope = Envelope::new(Some(sender), recipients)
         .map_err(|error| MessageError::Build(error.to_string()))?;
     let mut message = Message::builder()
         .envelope(envelope.clone())
@@ -169,8 +191,11 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         true => message.raw_header(internationalised("To", &to)),
         false => message.to(to.clone()),
     };
+    if !cc.is_empty() {
+        message = message.header(mailboxes::cc(&cc));
+    }
     if let Some(mailboxes) = &reply_to {
-        message = message.header(reply_to::header(mailboxes));
+        message = message.header(mailboxes::reply_to(mailboxes));
     }
     message = message
         .subject(draft.subject)
@@ -218,8 +243,14 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
             headers.insert_raw(pre_encoded(name, mailbox.to_string(), encoded));
         }
     }
-    if let Some((shown, encoded)) = reply_to.as_deref().and_then(reply_to::encoded) {
-        headers.insert_raw(pre_encoded("Reply-To", shown, encoded));
+    let lists = [
+        ("Cc", Some(cc.as_slice())),
+        ("Reply-To", reply_to.as_deref()),
+    ];
+    for (name, list) in lists {
+        if let Some((shown, encoded)) = list.and_then(mailboxes::encoded) {
+            headers.insert_raw(pre_encoded(name, shown, encoded));
+        }
     }
     if encoded_word::is_needed(draft.subject) {
         let encoded = encoded_word::encode(draft.subject);
@@ -234,6 +265,7 @@ pub fn build(draft: &Draft<'_>) -> Result<Mail, MessageError> {
         from_domain: from.email.domain().to_owned(),
         smtputf8,
         is_staged: instead_of.is_some(),
+        left_out: Vec::new(),
     })
 }
 

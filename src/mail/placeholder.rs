@@ -166,6 +166,12 @@ pub(crate) fn exact(text: &str) -> Option<Target> {
     (length == payload.len()).then_some(target)
 }
 
+/// The targets of all placeholders, in their order.
+pub(crate) fn targets(text: &str) -> impl Iterator<Item = Target> {
+    let places = FINDER.find_iter(text.as_bytes());
+    places.filter_map(|at| Some(Target::parse(&text[at + PREFIX.len()..])?.0))
+}
+
 /// Replaces every placeholder in one pass over the text.
 pub(crate) fn fill(text: &str, url_of: impl Fn(Target) -> String) -> String {
     let mut filled = String::with_capacity(text.len() + text.len() / 4);
@@ -282,6 +288,7 @@ mod tests {
                 fill(&text, |found| format!("<{found:?}>")),
                 format!("a<{target:?}>b")
             );
+            assert_eq!(targets(&text).collect::<Vec<_>>(), [target]);
         }
     }
 

@@ -46,6 +46,24 @@ impl Rendered {
         &self.links
     }
 
+    /// Names the first link that is for one reader alone; None: it has none.
+    pub fn personal_link(&self) -> Option<&'static str> {
+        let headers = self.headers.iter().map(|(_, value)| value);
+        let texts = [&self.html, &self.text, &self.subject].into_iter();
+        let texts = texts
+            .chain(&self.reply_to)
+            .chain(&self.sender)
+            .chain(headers);
+        let mut targets = texts.flat_map(|text| placeholder::targets(text));
+        targets.find_map(|target| match target {
+            Target::Unsubscribe(_) => Some("a link to unsubscribe"),
+            Target::Preferences => Some("a link to choose topics"),
+            Target::Confirm => Some("a link to confirm a subscription"),
+            // All have what the page shows.
+            Target::Link(_) | Target::Browser | Target::OpenImage | Target::HiddenLink => None,
+        })
+    }
+
     /// Puts the real URLs in.
     ///
     /// Without consent to opens the HTML has no open image, without consent to clicks the links lead where their author

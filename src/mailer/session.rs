@@ -29,7 +29,7 @@ const SESSION_SETTINGS: &str = "set search_path = pg_catalog, pg_temp; set jit =
      set default_transaction_read_only = off; set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 2; \
      set tcp_keepalives_count = 3; set tcp_user_timeout = 10000";
 const CLAIM: &str = "select id, attempt, record_id, record_uuid, activity_id, activity_version, email, recipient_name, language, \
-     time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders, place, closes_in, template_id, target \
+     time_zone, context, party, age_seconds, track_opens, track_clicks, channel, snippets_version, senders, place, closes_in, template_id, target, addresses \
      from marketing_automation.mailer_claim($1, $2)";
 const COMPLETE: &str =
     "select marketing_automation.mailer_complete($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

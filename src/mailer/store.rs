@@ -18,6 +18,7 @@ use crate::delivery::store::{
     Claim, Claimed, Completed, Digest, FileRow, Found, Grant, NextDue, Policy, Result, Share,
     Store, TemplateRow,
 };
+use crate::mail::addresses::Addresses;
 use crate::mail::attachment::File;
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
@@ -57,6 +58,7 @@ fn claimed(row: &Row) -> std::result::Result<Claimed, Error> {
         version: row.try_get(5)?,
         email: row.try_get(6)?,
         recipient_name: row.try_get(7)?,
+        addresses: Addresses::read(row.try_get(22)?),
         language: row.try_get(8)?,
         time_zone: row.try_get(9)?,
         context: row.try_get(10)?,

@@ -20,6 +20,22 @@ use crate::mail::message::Mail;
 /// The server waits for the content.
 const GO_AHEAD: u16 = 354;
 
+/// Longest reply that is told of a copy.
+const MAX_SAID_OF_COPY: usize = 150;
+
+/// One of those who get a mail beside its recipient.
+struct Copy<'a> {
+    address: &'a str,
+    command: String,
+}
+
+impl<'a> Copy<'a> {
+    fn to(address: &'a str) -> Self {
+        let command = format!("RCPT TO:<{address}>\r\n");
+        Copy { address, command }
+    }
+}
+
 /// A session that takes mails; without a connection once it has failed.
 pub(super) struct Session {
     dialogue: Option<Dialogue>,
@@ -127,15 +143,29 @@ impl Session {
             (Step::RcptTo, format!("RCPT TO:<{}>\r\n", mail.recipient())),
             (Step::Data, "DATA\r\n".to_owned()),
         ];
+        let copies: Vec<Copy> = mail.copies().map(Copy::to).collect();
         let limit = self.step_timeout;
         let mut refusal = None;
+        let mut untaken = String::new();
         if self.offered.pipelining {
-            let all: String = steps.iter().map(|(_, command)| command.as_str()).collect();
+            let commands = steps.iter().map(|(_, command)| command.as_str());
+            // DATA waits for the answers about copies: where one of those is taken, and the recipient is not, the server would want the
+            // content, and send it to the copy.
+            let at_once = if copies.is_empty() { steps.len() } else { 2 };
+            let copied = copies.iter().map(|copy| copy.command.as_str());
+            let all: String = commands.take(at_once).chain(copied).collect();
             write(dialogue, "MAIL FROM", &all, limit).await?;
         }
         for (step, command) in &steps {
             let name = step.name();
-            if !self.offered.pipelining {
+            let waits = *step == Step::Data && !copies.is_empty();
+            if waits {
+                untaken = self.offer(dialogue, &copies).await?;
+                if let Some(refusal) = refusal {
+                    return Err(refusal);
+                }
+            }
+            if waits || !self.offered.pipelining {
                 write(dialogue, name, command, limit).await?;
             }
             let judged = match read(dialogue, name, limit).await {
@@ -161,8 +191,35 @@ impl Session {
         }
         match refusal {
             Some(refusal) => Err(refusal),
-            None => self.content(dialogue).await,
+            None => Ok(self.content(dialogue).await? + &untaken),
         }
+    }
+
+    /// Names those who get copies. What the server says of one that it does not take is told, and no reason to keep the mail from others.
+    async fn offer(
+        &self,
+        dialogue: &mut Dialogue,
+        copies: &[Copy<'_>],
+    ) -> Result<String, SendError> {
+        let step = Step::RcptTo;
+        let mut untaken = String::new();
+        for copy in copies {
+            if !self.offered.pipelining {
+                write(dialogue, step.name(), &copy.command, self.step_timeout).await?;
+            }
+            let reply = read(dialogue, step.name(), self.step_timeout).await?;
+            if reply.code == SERVICE_CLOSING {
+                return Err(SendError::refused(step, &reply));
+            }
+            if let Err(error) = check(step, &reply) {
+                if error.kind == SendErrorKind::Connection {
+                    return Err(error);
+                }
+                let said: String = reply.to_string().chars().take(MAX_SAID_OF_COPY).collect();
+                untaken.push_str(&format!("; no copy to {}: {said}", copy.address));
+            }
+        }
+        Ok(untaken)
     }
 
     /// Sends the content; from its last byte on the server may have taken the mail.

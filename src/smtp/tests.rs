@@ -6,6 +6,7 @@ use super::*;
 use crate::mail::message::{Draft, build};
 
 mod auth;
+mod copies;
 mod doubt;
 mod refusals;
 mod server;
@@ -22,6 +23,8 @@ fn letter(id: &str) -> Draft<'_> {
         to_address: "zoe@example.com",
         instead_of: None,
         to_name: None,
+        cc: &[],
+        bcc: &[],
         return_path: None,
         subject: "Hello",
         html: "<p>Hello</p>\n.\n..x",

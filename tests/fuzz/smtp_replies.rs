@@ -157,6 +157,8 @@ fn mail(id: &str) -> Mail {
         to_address: "zoe@example.com",
         instead_of: None,
         to_name: None,
+        cc: &[],
+        bcc: &[],
         return_path: None,
         subject: "Hello",
         html: "<p>Hello</p>",

@@ -49,6 +49,11 @@ impl Channel for Email {
                     diagnostic.text =
                         format!("to {} instead: {}", mail.recipient(), diagnostic.text);
                 }
+                for address in &mail.left_out {
+                    diagnostic
+                        .text
+                        .push_str(&format!("; no copy to {address}: it is suppressed"));
+                }
                 return Answer::Accepted(diagnostic);
             }
             Err(error) => error,

@@ -38,6 +38,39 @@ fn shipped_bounce_rules() -> TableIterator<
     )
 }
 
+/// What a returned mail says of each recipient that it names.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // The macro wants the row written out.
+fn bounced_recipients(
+    raw: &[u8],
+) -> TableIterator<
+    'static,
+    (
+        name!(address, String),
+        name!(kind, &'static str),
+        name!(status, Option<String>),
+        name!(diagnostic, Option<String>),
+    ),
+> {
+    let rules = match bounce_rules::read() {
+        Ok(Ok(rules)) => rules,
+        Ok(Err(error)) => refuse(error),
+        Err(error) => refuse(error),
+    };
+    // text holds no NUL.
+    let clean = |text: String| text.replace('\0', "");
+    let recipients = bounce::recipients(raw, &rules).into_iter();
+    TableIterator::new(recipients.map(move |(address, report)| {
+        let diagnostic = report.diagnostic.map(clean);
+        (
+            clean(address),
+            report.kind.name(),
+            report.status,
+            diagnostic,
+        )
+    }))
+}
+
 /// What a returned mail is, and traces of the mail that it is about.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // The macro wants the row written out.

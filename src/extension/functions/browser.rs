@@ -68,6 +68,7 @@ fn render_for_browser(
     language: Option<String>,
     time_zone: Option<String>,
     track_clicks: bool,
+    is_shared: bool,
     cids: Vec<String>,
     pictures: Vec<String>,
 ) -> Result<Option<String>, spi::Error> {
@@ -97,6 +98,13 @@ fn render_for_browser(
         .compile(&translations.choose(&recipient.language))
         .and_then(|template| template.render(&context, &recipient));
     let rendered = rendered.unwrap_or_else(|error| refuse(&activity.name, &error.to_string()));
+    // Of templates that have changed since.
+    if is_shared && let Some(link) = rendered.personal_link() {
+        refuse(
+            &activity.name,
+            &format!("it went to others than its party, and has {link}"),
+        );
+    }
     let links = rendered.links();
     let ids = link_ids(links)?;
     let id = |index: usize| ids.get(&links[index]).copied();

@@ -11,6 +11,7 @@ use crate::delivery::templates::translations_of;
 use crate::extension::settings;
 use crate::extension::snippets::snippets;
 use crate::extension::worker::statements;
+use crate::mail::addresses::Addresses;
 use crate::mail::message::{self, Draft, TokenMailbox};
 use crate::mail::placeholder::Target;
 use crate::mail::rendered::Consent;
@@ -90,6 +91,47 @@ fn webhook_row(activity_id: i32, call: Call) -> Result<PreviewRow, spi::Error> {
 }
 
 /// Renders a mail; its links lead where their author wrote, as no link is stored.
+/// `addresses`: what `mail_addresses()` has made; None: it goes to its party.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
+fn preview_mail(
+    activity_id: i32,
+    record: pgrx::JsonB,
+    party: Option<String>,
+    email: Option<String>,
+    recipient_name: Option<String>,
+    language: Option<String>,
+    time_zone: Option<String>,
+    track_opens: bool,
+    addresses: Option<pgrx::JsonB>,
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(sender, Option<String>),
+            name!(subject, String),
+            name!(html, String),
+            name!(text, String),
+            name!(headers, String),
+        ),
+    >,
+    spi::Error,
+> {
+    let row = Row {
+        activity_id,
+        record,
+        party,
+        email,
+        recipient_name,
+        language,
+        time_zone,
+        track_opens,
+        addresses,
+    };
+    Ok(TableIterator::new(rendered(row)?))
+}
+
+/// What 0.1.0 calls, which knows of no other recipients.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity, clippy::too_many_arguments)] // The macro wants the row written out, both ways.
 fn render_preview(
@@ -114,10 +156,49 @@ fn render_preview(
     >,
     spi::Error,
 > {
+    let row = Row {
+        activity_id,
+        record,
+        party,
+        email,
+        recipient_name,
+        language,
+        time_zone,
+        track_opens,
+        addresses: None,
+    };
+    Ok(TableIterator::new(rendered(row)?))
+}
+
+/// The row that a mail is about.
+struct Row {
+    activity_id: i32,
+    record: pgrx::JsonB,
+    party: Option<String>,
+    email: Option<String>,
+    recipient_name: Option<String>,
+    language: Option<String>,
+    time_zone: Option<String>,
+    track_opens: bool,
+    addresses: Option<pgrx::JsonB>,
+}
+
+fn rendered(row: Row) -> Result<Option<PreviewRow>, spi::Error> {
+    let Row {
+        activity_id,
+        record,
+        party,
+        email,
+        recipient_name,
+        language,
+        time_zone,
+        track_opens,
+        addresses,
+    } = row;
     let snippets = Arc::new(snippets()?);
     let found = translations_of(statements::mail_templates(vec![activity_id])?, &snippets);
     let Some((_, activity)) = found.into_iter().next() else {
-        return Ok(TableIterator::new([]));
+        return Ok(None);
     };
     let recipient = Recipient {
         language: language.unwrap_or_default(),
@@ -141,11 +222,27 @@ fn render_preview(
         let call = template
             .render_webhook(&context, &recipient, "preview")
             .unwrap_or_else(|error| refuse(&what, &error.to_string()));
-        return Ok(TableIterator::once(webhook_row(activity_id, call)?));
+        return Ok(Some(webhook_row(activity_id, call)?));
     }
     let rendered = template
         .render(&context, &recipient)
         .unwrap_or_else(|error| refuse(&what, &error.to_string()));
+
+    let addresses = addresses.map(|addresses| addresses.0);
+    let text = |name| Some(addresses.as_ref()?["to"].get(name)?.as_str()?.to_owned());
+    let (to_name, to_email) = match &addresses {
+        Some(addresses) if addresses.get("party").is_some() => (text("name"), text("email")),
+        _ => (recipient_name, email),
+    };
+    let addresses = addresses.map_or_else(Addresses::default, |kept| Addresses::of(&kept));
+    if addresses.are_shared()
+        && let Some(link) = rendered.personal_link()
+    {
+        refuse(
+            &what,
+            &format!("it goes to others than its party, and has {link}"),
+        );
+    }
 
     // While it is not set, links stay as they were written, and there is no image.
     let base = settings::automation_base().and_then(|base| BaseUrl::parse(&base).ok());
@@ -169,7 +266,7 @@ fn render_preview(
         });
     let is_bulk = activity.class.has_bulk_headers;
     let consent = Consent {
-        opens: track_opens && base.is_some(),
+        opens: track_opens && base.is_some() && !addresses.are_shared(),
         clicks: true,
     };
     let url = |of: fn(&BaseUrl, &str) -> String| {
@@ -194,9 +291,11 @@ fn render_preview(
     let message = message::build(&Draft {
         from: sender.as_deref().unwrap_or(&nobody),
         reply_to: mail.reply_to.as_deref(),
-        to_address: email.as_deref().unwrap_or(&nobody),
+        to_address: to_email.as_deref().unwrap_or(&nobody),
         instead_of: None,
-        to_name: recipient_name.as_deref(),
+        to_name: to_name.as_deref(),
+        cc: &addresses.cc,
+        bcc: &[],
         return_path: None,
         subject: &mail.subject,
         html: &mail.html,
@@ -219,7 +318,7 @@ fn render_preview(
         mail.text,
         head(message.bytes()),
     );
-    Ok(TableIterator::once(row))
+    Ok(Some(row))
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use pgrx::prelude::*;
 use crate::delivery::message_class::MessageClass;
 use crate::delivery::server::definition::{Definition, Kind};
 use crate::delivery::store::{Claimed, Completed, Digest, FileRow, Grant, ServerRow, TemplateRow};
+use crate::mail::addresses::Addresses;
 use crate::mail::attachment::File;
 use crate::mail::rendered::Consent;
 
@@ -24,7 +25,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
             .update(
                 "select id, attempt, record_id, record_uuid::text, activity_id, activity_version, email, recipient_name,
                         coalesce(language, ''), coalesce(time_zone, ''), context::text, party, age_seconds,
-                        track_opens, track_clicks, channel, closes_in, template_id, target
+                        track_opens, track_clicks, channel, closes_in, template_id, target, addresses::text
                  from marketing_automation_internal.claim_messages($1, $2)",
                 None,
                 &[batch_size.into(), full_scan.into()],
@@ -42,6 +43,7 @@ pub(super) fn claim_messages(batch_size: i32, full_scan: bool) -> spi::Result<Ve
                     version: column(&row, 6)?,
                     email: column(&row, 7)?,
                     recipient_name: row.get(8)?,
+                    addresses: Addresses::read(row.get(20)?),
                     language: column(&row, 9)?,
                     time_zone: column(&row, 10)?,
                     context: column(&row, 11)?,

@@ -4,6 +4,7 @@ use super::fields::{self, Field, fields};
 use super::notice;
 use super::refusal::{Refusal, find_status, leading_code};
 use super::report::{Kind, Report};
+use super::returned;
 use super::rules::{Meaning, Rules};
 use super::words::Words;
 
@@ -34,6 +35,23 @@ pub(super) fn read(rules: &Rules, status: &str, said: &str) -> Report {
         best = found;
     }
     best
+}
+
+/// Reads what a notification says of each recipient, by each address that it has of them: the one of the mail, and where it went in the
+/// end.
+pub(super) fn read_each(rules: &Rules, status: &str, said: &str) -> Vec<(String, Report)> {
+    let mut found = Vec::new();
+    for recipient in recipients(status).into_iter().take(MAX_RECIPIENTS) {
+        let Some(report) = read_recipient(rules, &recipient, said) else {
+            continue;
+        };
+        let named = ["original-recipient", "final-recipient"].into_iter();
+        let named = named.filter_map(|name| fields::value(&recipient, name));
+        for address in named.flat_map(returned::addresses) {
+            found.push((address.to_owned(), report.clone()));
+        }
+    }
+    found
 }
 
 /// The groups that are about recipients. Empty lines part them, and so does a field that a recipient has only once; a

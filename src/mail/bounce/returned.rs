@@ -257,6 +257,11 @@ fn words<'a>(value: &'a str, separators: &str) -> impl Iterator<Item = &'a str> 
         .filter(|word| word.contains('@'))
 }
 
+/// The addresses of a field such as `rfc822; ada@example.org`.
+pub(super) fn addresses(value: &str) -> impl Iterator<Item = &str> {
+    words(value, SEPARATORS)
+}
+
 /// Adds each once.
 fn add<'a>(traces: &mut Vec<String>, found: impl Iterator<Item = &'a str>) {
     for trace in found.filter(|trace| trace.len() <= MAX_TRACE_BYTES) {

@@ -5,6 +5,7 @@ use super::*;
 use crate::tracking::token::{Keyring, Purpose, Token};
 
 mod encoded;
+mod recipients;
 
 fn read(raw: &[u8]) -> Report {
     super::read(raw, Rules::shipped(), |_| None)

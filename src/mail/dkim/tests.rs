@@ -13,6 +13,8 @@ fn mail() -> Mail {
         to_address: "zoe@example.com",
         instead_of: None,
         to_name: None,
+        cc: &[],
+        bcc: &[],
         return_path: None,
         subject: "Grüße",
         html: "<p>Hello</p>",

@@ -14,6 +14,8 @@ fn draft() -> Draft<'static> {
         to_address: "zoe@example.com",
         instead_of: None,
         to_name: Some("Zoë \"Z\" Müller, Dr."),
+        cc: &[],
+        bcc: &[],
         return_path: None,
         subject: "Grüße: 20 % für dich",
         html: "<p>Grüße</p>\n.\n<a href=\"https://t.example/c/1\">x</a>",

@@ -11,6 +11,7 @@ use crate::delivery::store::{
     Claim, Claimed, Completed, Digest, FileRow, Found, Grant, NextDue, Policy, Result, Store,
     TemplateRow,
 };
+use crate::mail::addresses::Addresses;
 use crate::mail::rendered::Consent;
 use crate::mail::template::Snippets;
 
@@ -60,6 +61,7 @@ impl Store for Database {
                 version: 1,
                 email: row.email.clone(),
                 recipient_name: None,
+                addresses: Addresses::default(),
                 language: String::new(),
                 time_zone: String::new(),
                 context: "{}".to_owned(),

@@ -247,6 +247,45 @@ fn nobody_writes_headers_by_the_address_for_replies() {
 }
 
 #[test]
+fn copies_stand_in_the_envelope_and_only_those_of_cc_in_the_header() {
+    let cc = [
+        "Läden <shop@bücher.example>",
+        "\"Berg, Eva\" <eva@example.org>",
+    ];
+    let mail = build(&Draft {
+        cc: &cc.map(str::to_owned),
+        bcc: &["Archive <archive@example.org>".to_owned()],
+        ..draft()
+    })
+    .unwrap();
+    assert_eq!(mail.recipient(), "zoe@example.com");
+    assert_eq!(
+        mail.copies().collect::<Vec<_>>(),
+        [
+            "shop@xn--bcher-kva.example",
+            "eva@example.org",
+            "archive@example.org"
+        ]
+    );
+    let copied = text(&mail);
+    let line = "\r\nCc: =?utf-8?b?TMOkZGVu?= <shop@xn--bcher-kva.example>, =?utf-8?b?QmVyZywg?=\r\n =?utf-8?b?RXZh?= <eva@example.org>\r\n";
+    assert!(copied.contains(line), "{copied}");
+    assert!(!copied.to_lowercase().contains("archive"), "{copied}");
+    for copy in [
+        "a@example.org\r\nBcc: x@example.org",
+        "nobody",
+        "é@example.org",
+    ] {
+        let error = build(&Draft {
+            cc: &[copy.to_owned()],
+            ..draft()
+        });
+        let error = error.unwrap_err().to_string();
+        assert!(error.starts_with("cc "), "{error}");
+    }
+}
+
+#[test]
 fn who_gets_a_mail_instead_is_told_whom_it_is_for() {
     let mail = build(&Draft {
         to_address: "staging@example.org",

@@ -1,13 +1,14 @@
-//! The mailboxes that replies go to instead of the sender's (RFC 5322, section 3.6.2).
+//! Lists of mailboxes: those that replies go to instead of the sender's (RFC 5322, section 3.6.2), and those that get copies (section
+//! 3.6.3).
 
-use lettre::message::header::ReplyTo;
+use lettre::message::header::{Cc, ReplyTo};
 use lettre::message::{Mailbox, Mailboxes};
 
 use super::address::parse_mailbox;
 use super::encoded_word;
 use super::error::MessageError;
 
-const FIELD: &str = "reply-to";
+const REPLY_TO: &str = "reply-to";
 
 /// Checks mailboxes with commas between them, each as that of a sender.
 ///
@@ -17,17 +18,43 @@ pub fn check_reply_to(list: &str) -> Result<(), MessageError> {
     parse(list).map(drop)
 }
 
-/// Takes the mailboxes of a list apart. Empty places in it are skipped, as a row may have nothing for one of them.
+/// A mailbox of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedMailbox {
+    /// As a list may hold it: `Name <local@domain>` or `local@domain`.
+    pub text: String,
+    pub address: String,
+}
+
+/// Takes mailboxes with commas between them apart; none are none.
+///
+/// # Errors
+/// Names the first that is none, and why. `field`: what the list is called.
+pub fn mailboxes(field: &'static str, list: &str) -> Result<Vec<ListedMailbox>, MessageError> {
+    let mailboxes = parse_list(field, list)?.into_iter();
+    let listed = mailboxes.map(|mailbox| ListedMailbox {
+        text: mailbox.to_string(),
+        address: mailbox.email.to_string(),
+    });
+    Ok(listed.collect())
+}
+
+/// Takes the mailboxes that replies go to apart.
 pub(super) fn parse(list: &str) -> Result<Vec<Mailbox>, MessageError> {
-    let mailboxes = split(list)
-        .into_iter()
-        .filter(|mailbox| !mailbox.is_empty())
-        .map(|mailbox| parse_mailbox(FIELD, mailbox))
-        .collect::<Result<Vec<Mailbox>, MessageError>>()?;
+    let mailboxes = parse_list(REPLY_TO, list)?;
     match mailboxes.is_empty() {
-        true => parse_mailbox(FIELD, "").map(|mailbox| vec![mailbox]),
+        true => parse_mailbox(REPLY_TO, "").map(|mailbox| vec![mailbox]),
         false => Ok(mailboxes),
     }
+}
+
+/// Empty places in a list are skipped, as a row may have nothing for one of them.
+fn parse_list(field: &'static str, list: &str) -> Result<Vec<Mailbox>, MessageError> {
+    split(list)
+        .into_iter()
+        .filter(|mailbox| !mailbox.is_empty())
+        .map(|mailbox| parse_mailbox(field, mailbox))
+        .collect()
 }
 
 /// Splits at commas, but for those in a quoted name or between angle brackets.
@@ -56,11 +83,20 @@ fn split(list: &str) -> Vec<&str> {
     parts
 }
 
-/// The header as lettre writes it.
-pub(super) fn header(mailboxes: &[Mailbox]) -> ReplyTo {
+/// The header `Reply-To` as lettre writes it.
+pub(super) fn reply_to(mailboxes: &[Mailbox]) -> ReplyTo {
+    ReplyTo::from(list(mailboxes))
+}
+
+/// The header `Cc` as lettre writes it.
+pub(super) fn cc(mailboxes: &[Mailbox]) -> Cc {
+    Cc::from(list(mailboxes))
+}
+
+fn list(mailboxes: &[Mailbox]) -> Mailboxes {
     let mut list = Mailboxes::new();
     list.extend(mailboxes.iter().cloned());
-    ReplyTo::from(list)
+    list
 }
 
 /// The header's value, and the same with all names as encoded words, where lettre would write one as it is that must be.
