@@ -7,6 +7,7 @@ import resource
 import subprocess
 import time
 
+from bench import processor
 from bench.database import BODY
 from bench.memory import Watch
 from harness import Mailer, lifetime, wait_until
@@ -18,7 +19,6 @@ MAILERS = {"one marketing-mailer": 1, "two marketing-mailers": 2}
 WORKER = "the worker"
 # What database.process() has queued.
 ITS_SCENARIO = "some"
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Sink:
@@ -110,18 +110,27 @@ def send(results, cluster, database, mails, port, preload):
         results.rate(f"{name} beside the worker", rates[name], rates[WORKER], "the worker")
 
 
+def send_unmeasured(cluster, database, mails, port, preload):
+    """Sends what is queued for the worker; the links of mails are made then."""
+    sink = Sink(port)
+    preload()
+    cluster.query("select marketing_automation.draft(%(s)s), marketing_automation.run(%(s)s)", {"s": ITS_SCENARIO}, dbname=database)
+    wait_until(lambda: sink.count() >= mails, 1200, 0.2, "all mails at the sink")
+    sink.stop()
+
+
 def _send(results, cluster, database, mails, sink, scenario, processes):
     """Lets a scenario's mails leave; how many arrived in a second, from the first to the last."""
     before = sink.count()
     processes = {**processes, "smtp-sink": sink.pid}
-    spent = {name: -_cpu(pid) for name, pid in processes.items()}
+    spent = processor.times(processes)
     cluster.query("select marketing_automation.draft(%(s)s), marketing_automation.run(%(s)s)", {"s": scenario}, dbname=database)
     wait_until(lambda: sink.count() > before, 60, 0.002, "the first mail")
     started, first = time.monotonic(), sink.count()
     wait_until(lambda: sink.count() - before >= mails, 1200, 0.05, "all mails at the sink")
     seconds = time.monotonic() - started
     arrived = sink.count() - first
-    spent = {name: spent[name] + _cpu(pid) for name, pid in processes.items()}
+    spent = processor.since(spent, processes)
     wait_until(
         lambda: cluster.value(
             "select count(*) from marketing_automation_internal.message_log l join marketing_automation.activity a on a.id = l.activity_id "
@@ -131,14 +140,8 @@ def _send(results, cluster, database, mails, sink, scenario, processes):
         60, 0.2, "all mails to be recorded as sent",
     )  # fmt: skip
     assert sink.count() - before == mails, f"{sink.count() - before} mails arrived, not {mails}"
-    _note(results, seconds, mails, spent)
+    processor.note(results, "a mail", mails, seconds, spent)
     return max(arrived, 1) / seconds
-
-
-def _note(results, seconds, mails, spent):
-    """Where the time goes; on a machine that others use, these figures can be compared and the rates cannot."""
-    each = ", ".join(f"{name} {cpu / mails * 1e6:.0f}" for name, cpu in spent.items())
-    results.note(f"{sum(spent.values()) / mails * 1e6:.0f} µs of processor time a mail ({each}), {seconds / mails * 1e6:.0f} µs by the clock")
 
 
 def _cpu_of_children():
@@ -147,17 +150,10 @@ def _cpu_of_children():
     return usage.ru_utime + usage.ru_stime
 
 
-def _cpu(pid):
-    """Seconds of processor time of a process so far."""
-    with open(f"/proc/{pid}/stat", encoding="utf-8") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
 def _source(results, sink, port, mails):
     """Sends as many mails by smtp-source; how many a second."""
     before = sink.count()
-    spent = {"smtp-source": -_cpu_of_children(), "smtp-sink": -_cpu(sink.pid)}
+    spent = {"smtp-source": -_cpu_of_children(), "smtp-sink": -processor.time(sink.pid)}
     started = time.monotonic()
     subprocess.run(
         [POSTFIX / "usr/sbin/smtp-source", "-d", "-s", "16", "-l", str(SIZE), "-m", str(mails),
@@ -167,8 +163,8 @@ def _source(results, sink, port, mails):
     seconds = time.monotonic() - started
     wait_until(lambda: sink.count() - before == mails, 30, what="smtp-source's mails at the sink")
     spent["smtp-source"] += _cpu_of_children()
-    spent["smtp-sink"] += _cpu(sink.pid)
-    _note(results, seconds, mails, spent)
+    spent["smtp-sink"] += processor.time(sink.pid)
+    processor.note(results, "a mail", mails, seconds, spent)
     return mails / seconds
 
 

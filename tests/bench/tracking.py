@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 
+from bench import processor
 from bench.memory import Watch
 from harness import Proxy, free_port, lifetime, wait_until
 from harness.paths import TARGET
@@ -46,8 +47,11 @@ def _measure(results, cluster, database, proxy_port, paths, kind, name, referenc
     """The rate is that of the rows found in the log afterwards."""
     beside = [_nginx(paths)]
     proxy = Proxy(cluster.url(database, "tracking", "tracking"), profile="release", port=proxy_port).start()
+    processes = {"proxy": proxy.process.pid, **_server_processes(cluster, database)}
     with Watch(proxy.process.pid) as watch:
+        before = processor.times(processes)
         answered, errors, p99 = _wrk(proxy.port, paths)
+        spent = processor.since(before, processes)
         recorded = _stable_count(cluster, database, kind)
         beside.append(_nginx(paths))
         # Every connection sends, and then waits for as long as makes half the rate of all of them.
@@ -57,9 +61,17 @@ def _measure(results, cluster, database, proxy_port, paths, kind, name, referenc
     proxy.stop()
     results.rate(f"record distinct {name}", recorded / SECONDS, sum(beside) / len(beside), reference)
     results.note(f"{recorded:,} events found for {answered:,} answers ({errors} errors), p99 {p99}")
+    processor.note(results, "a hit", recorded, SECONDS, spent)
     results.note(f"half load: {recorded_paced / SECONDS:,.0f}/s ({paced_errors} errors), p99 {paced_p99}")
     results.memory("the proxy", watch.before, watch.peak)
     assert recorded >= answered and recorded_paced >= paced, "answered without recording"
+
+
+def _server_processes(cluster, database):
+    """The proxy's sessions, which record, and the worker, which applies what was recorded meanwhile."""
+    sessions = cluster.query("select pid from pg_stat_activity where usename = 'tracking'", dbname=database)
+    worker = cluster.value("select pid from marketing_automation.worker_status() where database = current_database()", dbname=database)
+    return {**{f"session {number}": pid for number, (pid,) in enumerate(sessions, 1)}, "worker": worker}
 
 
 def _write_paths(cluster, database, purpose, file):
@@ -78,6 +90,7 @@ def _write_paths(cluster, database, purpose, file):
             mac = hmac.digest(bytes(secret), purpose.encode() + signed, hashlib.sha256)[:16]
             out.write(f"/{purpose}/" + base64.urlsafe_b64encode(signed + mac).decode().rstrip("=") + "\n")
             count += 1
+    assert count, "no mail has been sent"
     os.chmod(file.parent, 0o755)
     return count
 
