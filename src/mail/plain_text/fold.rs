@@ -78,7 +78,10 @@ impl Folder {
             self.space = true;
             return;
         }
-        let word_width = width(word);
+        let word_width = match is_plain {
+            true => word.len(),
+            false => width(word),
+        };
         if let Some(separator) = self.separator.take().filter(|_| !self.line.is_empty()) {
             let width = separator.chars().count();
             if self.indentation() + self.width + width + word_width > WIDTH {
@@ -96,11 +99,16 @@ impl Folder {
             }
         }
         self.space = false;
-        self.append(word);
+        self.append(word, word_width);
     }
 
-    /// Adds to the line as it is, but for what would make it longer than a line may be.
-    fn append(&mut self, text: &str) {
+    /// Adds a text of this width to the line as it is, but for what would make it longer than a line may be.
+    fn append(&mut self, text: &str, text_width: usize) {
+        if self.indentation() + self.line.len() + text.len() <= MAX_LINE_BYTES {
+            self.line.push_str(text);
+            self.width += text_width;
+            return;
+        }
         let mut rest = text;
         loop {
             let room = MAX_LINE_BYTES.saturating_sub(self.indentation() + self.line.len());
@@ -122,7 +130,7 @@ impl Folder {
             .chars()
             .filter(|c| *c == '\t' || !c.is_control())
             .collect();
-        self.append(&clean);
+        self.append(&clean, width(&clean));
     }
 
     /// Tells whether the line ends with this word.
