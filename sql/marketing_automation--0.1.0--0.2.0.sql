@@ -1525,10 +1525,12 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
 
-create or replace function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text) returns void
+create or replace function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text, with_results boolean)
+    returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_attachments_wrapper';
-comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text) is
-    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments';
+comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text, boolean) is
+    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments. with_results: it '
+    'reads record.results, too';
 
 create or replace function marketing_automation_internal.attachment_fault(names text[], types text[], cids text[], sizes bigint[], html text) returns text
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'attachment_fault_wrapper';
@@ -2698,7 +2700,8 @@ begin
             hint = 'Let an activity with action => null follow it, and branch there: its children''s conditions may read the result.';
     end if;
     if activity.parent_id is null and (marketing_automation_internal.mentions_results(activity.condition)
-            or marketing_automation_internal.mentions_results(activity.call) or marketing_automation_internal.mentions_results(activity.wait_until)) then
+            or marketing_automation_internal.mentions_results(activity.call) or marketing_automation_internal.mentions_results(activity.wait_until)
+            or marketing_automation_internal.mentions_results(activity.attachments)) then
         raise exception 'activity "%" reads record.results, but nothing has been called before it', activity.name using errcode = 'check_violation',
             hint = 'Results are there for what follows an activity with action => ''call''.';
     end if;
@@ -5888,7 +5891,7 @@ begin
     end if;
     if new.attachments is not null and (tg_op = 'INSERT' or new.attachments is distinct from old.attachments) then
         perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
-            format('attachments of activity "%s"', new.name));
+            format('attachments of activity "%s"', new.name), marketing_automation_internal.mentions_results(new.attachments));
     end if;
     perform marketing_automation_internal.check_addresses(scenario, model, new, case when tg_op = 'UPDATE' then old end);
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then
@@ -7191,7 +7194,7 @@ create or replace function marketing_automation_internal.files_query(activity ma
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Of too many files one more than there may be, and of too large ones their size alone: see src/mail/attachment.rs. Where the query gives
     -- no cid, that name finds the one of the row beside it.
-    select format(E'select %s, f.place, f.name, f.type, f.cid, f.size, f.content from %s as self left join lateral (
+    select format(E'select %s, f.place, f.name, f.type, f.cid, f.size, f.content from %s as self%s left join lateral (
         select row_number() over () as place, left(a.name::text, 1000) as name, left(a.type::text, 300) as type, left(a.cid::text, 300) as cid,
             octet_length(a.content)::bigint as size,
             %s as content
@@ -7199,12 +7202,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             select b.name, b.type, b.content, (select cid from (select b.*) as c) as cid
             from (\n%s\n) as b cross join (select null::text as cid) as d limit 21) as a) as f on true where %s',
         marketing_automation_internal.as_key(model.key, model.key_type), model.relation,
+        case when marketing_automation_internal.mentions_results(activity.attachments)
+            then ' cross join lateral ' || marketing_automation_internal.results_of_row(model.key, model.key_type) else '' end,
         case when keeps_content then 'case when sum(octet_length(a.content)) over (rows unbounded preceding) <= 10485760 then a.content end'
             else 'null::bytea' end,
         activity.attachments, marketing_automation_internal.key_condition(model.relation, model.key, model.key_type))
 $$;
 comment on function marketing_automation_internal.files_query(marketing_automation.activity, marketing_automation.model, boolean) is
-    'API: private. Query, to run as the scenario''s owner, that gives the files of the rows whose keys are in $1, those of each in their order; '
+    'API: private. Query, to run as the scenario''s owner, that gives the files of the rows whose keys are in $1, those of each in their order; $2: '
+    'results of calls by key, if it reads any; '
     'of a row without files one row without a place. keeps_content: with their contents, where a mail can take them';
 
 create or replace function marketing_automation_internal.store_files(activity marketing_automation.activity, scenario marketing_automation.scenario,
@@ -7217,10 +7223,14 @@ declare
     contents bytea[];
 begin
     with mail as materialized (
-        select o.id, o.key from unnest(mails) as u (id) join marketing_automation_internal.outbox o on o.id = u.id
+        select o.id, o.key, o.record_id from unnest(mails) as u (id) join marketing_automation_internal.outbox o on o.id = u.id
     ), asked as materialized (
-        select q.* from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.files_query(activity, model, true), array(select distinct m.key from mail m))
+        select q.* from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(activity, model, true), array(select distinct m.key from mail m),
+            case when marketing_automation_internal.mentions_results(activity.attachments) then (
+                -- Of a test there is no record.
+                select jsonb_object_agg(m.key, case when m.record_id is null then marketing_automation_internal.results_of_key(scenario.id, m.key)
+                    else marketing_automation_internal.results_of(m.record_id) end) from mail m) end)
             as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
     ), found as materialized (
         select a.*, sha256(a.content) as digest from asked a
@@ -7421,8 +7431,10 @@ begin
     model := marketing_automation_internal.usable_model(scenario);
     return query
         select q.name, q.type, q.cid, q.size
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.files_query(sending, model, false), array[its_key])
+        from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(sending, model, false), array[its_key],
+            case when marketing_automation_internal.mentions_results(sending.attachments)
+                then jsonb_build_object(its_key, marketing_automation_internal.results_of_key(scenario.id, its_key)) end)
             as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
         where q.place is not null order by q.place;
 end $$;
@@ -16758,7 +16770,7 @@ begin
         cross join lateral marketing_automation_internal.preview_mail(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
                 r.time_zone, r.track_opens, r.addresses) p
-        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
+        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, r.row_key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
 
@@ -16770,6 +16782,27 @@ comment on function marketing_automation.preview(text, text, text, text) is
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
     'shown as they were written. Of a webhook, subject is POST and its URL, text its body. language: instead of the '
     'row''s. For members of the scenario''s owner';
+
+create or replace function marketing_automation_internal.preview_attachments(caller regrole, scenario text, activity text, key text)
+returns table (name text, type text, size bigint, cid text)
+language plpgsql rows 5 set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+begin
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
+    return query
+        select f.name, f.type, f.size, f.cid
+        from marketing_automation_internal.mail_row(its_activity, key) r
+        cross join lateral marketing_automation_internal.files_of_row(its_activity, r.row_key) f;
+end $$;
+comment on function marketing_automation_internal.preview_attachments(regrole, text, text, text) is 'API: private. Behind preview_attachments()';
+
+create or replace function marketing_automation.preview_attachments(scenario text, activity text, key text)
+returns table (name text, type text, size bigint, cid text)
+language c volatile rows 5 as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.preview_attachments(text, text, text) is
+    'API: public. The files that the mail of an activity, or a variant, would take along now for the row with this key, as its query gives them: '
+    'size in bytes, null without content. Also of one that is refused for them, as preview() says; 21 at most. For members of the scenario''s owner';
 
 -- functions/check_scenario.sql
 -- What is wrong with a campaign, or may be, before it sends: its definition is planned, and its mails are rendered for some rows.
@@ -17515,6 +17548,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    'posts to ' || marketing_automation_internal.shortened(n.url, 60),
                    'to ' || marketing_automation_internal.shortened(n.recipient, 60), 'cc ' || marketing_automation_internal.shortened(n.cc, 60),
                    'bcc ' || marketing_automation_internal.shortened(n.bcc, 60),
+                   'attaches ' || marketing_automation_internal.shortened(n.attachments, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || case when n.on_event = 'variant' then (
@@ -18913,6 +18947,9 @@ begin
                     when 'mailed' then coalesce(', variant "' || node.variant || '"', '') || ', '
                         || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
+                        -- Those of a mail under way.
+                        || (select case count(*) when 0 then '' when 1 then ', with an attachment' else format(', with %s attachments', count(*)) end
+                            from marketing_automation_internal.outbox_file o where o.message_id = (node.m).id and (node.m).sent_at is null)
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')
@@ -19441,6 +19478,7 @@ begin
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
                        || case when sees then marketing_automation_internal.addresses_in_words(m.email, m.addresses ? 'party', (
                            select string_agg(c.mailbox, ', ') from marketing_automation_internal.copies_of(m.addresses) c)) else '' end
+                       || case when a.attachments is not null then ', and would ask for its attachments' else '' end
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply
@@ -20202,11 +20240,11 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         where f.outcome not in ('mailed', 'posted', 'executed') and (f.record_id > new_records or k.at >= start)
         group by 1, 2, 3, 4, 5
         union all
-        select m.finished_at, c.n, a.id, case when m.sent_at is not null then 'mailed' else 'not_sent' end,
+        select m.finished_at, c.n, a.id, case when m.sent_at is null then 'not_sent' when m.target is null then 'mailed' else 'posted' end,
             case when m.sent_at is null then m.smtp_reply end, count(*)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
         join marketing_automation_internal.message_log m on m.activity_id = a.id
-        where m.id > new_mails and m.target is null group by 1, 2, 3, 4, 5
+        where m.id > new_mails group by 1, 2, 3, 4, 5
         union all
         select w.at, c.n, a.id, 'put_off', null, sum(w.waits)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
@@ -20343,7 +20381,7 @@ comment on function marketing_automation_internal.demand_few_rows(marketing_auto
 
 create or replace function marketing_automation_internal.rehearse(caller regrole, scenario_names text[], until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -20430,11 +20468,11 @@ begin
     end loop;
     return query
         select t.day, t.scenario, t.activity, coalesce(t.entered, 0), coalesce(t.held_out, 0), coalesce(t.mailed, 0),
-            coalesce(t.busiest_hour, 0), coalesce(t.put_off, 0), coalesce(t.not_sent, 0), coalesce(t.skipped, 0), coalesce(t.cancelled, 0),
+            coalesce(t.busiest_hour, 0), coalesce(t.posted, 0), coalesce(t.put_off, 0), coalesce(t.not_sent, 0), coalesce(t.skipped, 0), coalesce(t.cancelled, 0),
             coalesce(t.failed, 0), coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.converted, 0), t.reasons
         from jsonb_array_elements(told) with ordinality e (item, n)
         cross join lateral jsonb_to_record(e.item) as t (day date, scenario text, activity text, entered bigint, held_out bigint,
-            mailed bigint, busiest_hour bigint, put_off bigint, not_sent bigint, skipped bigint, cancelled bigint, failed bigint,
+            mailed bigint, busiest_hour bigint, posted bigint, put_off bigint, not_sent bigint, skipped bigint, cancelled bigint, failed bigint,
             opened bigint, clicked bigint, converted bigint, reasons jsonb)
         order by e.n;
 end $$;
@@ -20444,20 +20482,20 @@ comment on function marketing_automation_internal.rehearse(regrole, text[], time
 create or replace function marketing_automation.rehearse(scenario_names text[], until timestamptz, sample numeric default 100,
     opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
     max_time interval default '5 minutes')
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.rehearse(text[], timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is
     'API: public. What scenarios would do together until then: a line for each day (of the database''s time zone) and activity, and one '
     'without activity for who enters and converts. Plays all rows, or a sample of so many per cent of the people, whose counts are '
     'scaled to all; those in a scenario already go on. opens, clicks: shares of the mails, by a hash and so the same each time. start: '
-    'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. put_off: '
+    'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. posted: webhooks; put_off: '
     'waits of activities and mails for their time of day, window or turn; not_sent, skipped, cancelled, failed: why is in reasons. '
     'Changes and sends nothing, but needs a transaction that may write';
 
 create or replace function marketing_automation_internal.rehearse(caller regrole, scenario_name text, until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -20470,7 +20508,7 @@ comment on function marketing_automation_internal.rehearse(regrole, text, timest
 create or replace function marketing_automation.rehearse(scenario_name text, until timestamptz, sample numeric default 100,
     opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
     max_time interval default '5 minutes')
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.rehearse(text, timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is
@@ -21334,7 +21372,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model watch unwatch create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
+         'register_model unregister_model watch unwatch create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview preview_attachments send_test decide'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),

@@ -25,7 +25,7 @@ language sql immutable set search_path = pg_catalog, pg_temp as $$
          'unsubscribe_address resubscribe_address record_conversion retry cancel'),
         ('enroller operator marketer', 'scenario', 'execute', 'enroll_record enroll_records'),
         ('marketer', 'scenario', 'execute',
-         'register_model unregister_model watch unwatch create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview send_test decide'),
+         'register_model unregister_model watch unwatch create_scenario add_activity run stop draft check_scenario import_scenario copy_scenario preview preview_attachments send_test decide'),
         ('marketer', 'scenario', 'execute', 'delete_scenario delete_activity delete_translation delete_snippet delete_send_window'),
         ('marketer', 'scenario', 'write', 'model scenario activity activity_translation snippet send_window'),
         ('monitor operator', 'scenario', 'select', 'metric'),

@@ -162,7 +162,7 @@ begin
     end if;
     if new.attachments is not null and (tg_op = 'INSERT' or new.attachments is distinct from old.attachments) then
         perform marketing_automation_internal.check_attachments(scenario.owner_id, model.relation, new.attachments,
-            format('attachments of activity "%s"', new.name));
+            format('attachments of activity "%s"', new.name), marketing_automation_internal.mentions_results(new.attachments));
     end if;
     perform marketing_automation_internal.check_addresses(scenario, model, new, case when tg_op = 'UPDATE' then old end);
     if new.headers is not null and (tg_op = 'INSERT' or new.headers is distinct from old.headers) then

@@ -6,7 +6,7 @@ create function marketing_automation_internal.files_query(activity marketing_aut
 language sql stable set search_path = pg_catalog, pg_temp as $$
     -- Of too many files one more than there may be, and of too large ones their size alone: see src/mail/attachment.rs. Where the query gives
     -- no cid, that name finds the one of the row beside it.
-    select format(E'select %s, f.place, f.name, f.type, f.cid, f.size, f.content from %s as self left join lateral (
+    select format(E'select %s, f.place, f.name, f.type, f.cid, f.size, f.content from %s as self%s left join lateral (
         select row_number() over () as place, left(a.name::text, 1000) as name, left(a.type::text, 300) as type, left(a.cid::text, 300) as cid,
             octet_length(a.content)::bigint as size,
             %s as content
@@ -14,12 +14,15 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
             select b.name, b.type, b.content, (select cid from (select b.*) as c) as cid
             from (\n%s\n) as b cross join (select null::text as cid) as d limit 21) as a) as f on true where %s',
         marketing_automation_internal.as_key(model.key, model.key_type), model.relation,
+        case when marketing_automation_internal.mentions_results(activity.attachments)
+            then ' cross join lateral ' || marketing_automation_internal.results_of_row(model.key, model.key_type) else '' end,
         case when keeps_content then 'case when sum(octet_length(a.content)) over (rows unbounded preceding) <= 10485760 then a.content end'
             else 'null::bytea' end,
         activity.attachments, marketing_automation_internal.key_condition(model.relation, model.key, model.key_type))
 $$;
 comment on function marketing_automation_internal.files_query(marketing_automation.activity, marketing_automation.model, boolean) is
-    'API: private. Query, to run as the scenario''s owner, that gives the files of the rows whose keys are in $1, those of each in their order; '
+    'API: private. Query, to run as the scenario''s owner, that gives the files of the rows whose keys are in $1, those of each in their order; $2: '
+    'results of calls by key, if it reads any; '
     'of a row without files one row without a place. keeps_content: with their contents, where a mail can take them';
 
 create function marketing_automation_internal.store_files(activity marketing_automation.activity, scenario marketing_automation.scenario,
@@ -32,10 +35,14 @@ declare
     contents bytea[];
 begin
     with mail as materialized (
-        select o.id, o.key from unnest(mails) as u (id) join marketing_automation_internal.outbox o on o.id = u.id
+        select o.id, o.key, o.record_id from unnest(mails) as u (id) join marketing_automation_internal.outbox o on o.id = u.id
     ), asked as materialized (
-        select q.* from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.files_query(activity, model, true), array(select distinct m.key from mail m))
+        select q.* from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(activity, model, true), array(select distinct m.key from mail m),
+            case when marketing_automation_internal.mentions_results(activity.attachments) then (
+                -- Of a test there is no record.
+                select jsonb_object_agg(m.key, case when m.record_id is null then marketing_automation_internal.results_of_key(scenario.id, m.key)
+                    else marketing_automation_internal.results_of(m.record_id) end) from mail m) end)
             as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
     ), found as materialized (
         select a.*, sha256(a.content) as digest from asked a
@@ -236,8 +243,10 @@ begin
     model := marketing_automation_internal.usable_model(scenario);
     return query
         select q.name, q.type, q.cid, q.size
-        from marketing_automation_internal.query_as_owner(scenario.owner_id, model.relation,
-            marketing_automation_internal.files_query(sending, model, false), array[its_key])
+        from marketing_automation_internal.query_with_results(scenario.owner_id, model.relation,
+            marketing_automation_internal.files_query(sending, model, false), array[its_key],
+            case when marketing_automation_internal.mentions_results(sending.attachments)
+                then jsonb_build_object(its_key, marketing_automation_internal.results_of_key(scenario.id, its_key)) end)
             as q (key text, place bigint, name text, type text, cid text, size bigint, content bytea)
         where q.place is not null order by q.place;
 end $$;

@@ -81,7 +81,8 @@ begin
             hint = 'Let an activity with action => null follow it, and branch there: its children''s conditions may read the result.';
     end if;
     if activity.parent_id is null and (marketing_automation_internal.mentions_results(activity.condition)
-            or marketing_automation_internal.mentions_results(activity.call) or marketing_automation_internal.mentions_results(activity.wait_until)) then
+            or marketing_automation_internal.mentions_results(activity.call) or marketing_automation_internal.mentions_results(activity.wait_until)
+            or marketing_automation_internal.mentions_results(activity.attachments)) then
         raise exception 'activity "%" reads record.results, but nothing has been called before it', activity.name using errcode = 'check_violation',
             hint = 'Results are there for what follows an activity with action => ''call''.';
     end if;

@@ -95,6 +95,9 @@ begin
                     when 'mailed' then coalesce(', variant "' || node.variant || '"', '') || ', '
                         || coalesce(marketing_automation_internal.explain_mail(node.m, sees),
                         'its mail is no longer in the log')
+                        -- Those of a mail under way.
+                        || (select case count(*) when 0 then '' when 1 then ', with an attachment' else format(', with %s attachments', count(*)) end
+                            from marketing_automation_internal.outbox_file o where o.message_id = (node.m).id and (node.m).sent_at is null)
                         || coalesce(', opened ' || marketing_automation_internal.moment((node.f).opened_at), '')
                         || coalesce(', clicked ' || marketing_automation_internal.moment((node.f).clicked_at), '')
                         || coalesce(', returned ' || marketing_automation_internal.moment((node.f).bounced_at), '')

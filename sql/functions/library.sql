@@ -81,10 +81,12 @@ language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp
 comment on function marketing_automation_internal.check_expression_with_results(regrole, regclass, text, text) is
     'API: private. As check_expression(), for an expression that may read results of calls: record.results';
 
-create function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text) returns void
+create function marketing_automation_internal.check_attachments(owner regrole, relation regclass, query text, what text, with_results boolean)
+    returns void
 language c strict volatile parallel unsafe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'check_attachments_wrapper';
-comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text) is
-    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments';
+comment on function marketing_automation_internal.check_attachments(regrole, regclass, text, text, boolean) is
+    'API: private. Raises unless a text is one query over self that plans as its owner and gives the columns of attachments. with_results: it '
+    'reads record.results, too';
 
 create function marketing_automation_internal.attachment_fault(names text[], types text[], cids text[], sizes bigint[], html text) returns text
 language c strict immutable parallel safe set search_path = pg_catalog, pg_temp as 'MODULE_PATHNAME', 'attachment_fault_wrapper';

@@ -287,7 +287,7 @@ begin
         cross join lateral marketing_automation_internal.preview_mail(
             its_activity.id, r.context, r.party, nullif(trim(r.email), ''), r.recipient_name, coalesce(preview.language, r.language),
                 r.time_zone, r.track_opens, r.addresses) p
-        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, key, p.html) offset 0) c;
+        cross join lateral (select marketing_automation_internal.demand_attachable(its_activity, r.row_key, p.html) offset 0) c;
 end $$;
 comment on function marketing_automation_internal.preview(regrole, text, text, text, text) is 'API: private. Behind preview()';
 
@@ -299,3 +299,24 @@ comment on function marketing_automation.preview(text, text, text, text) is
     'text and the header lines of the message; activity may be the name of a variant. Nothing is stored: links are '
     'shown as they were written. Of a webhook, subject is POST and its URL, text its body. language: instead of the '
     'row''s. For members of the scenario''s owner';
+
+create function marketing_automation_internal.preview_attachments(caller regrole, scenario text, activity text, key text)
+returns table (name text, type text, size bigint, cid text)
+language plpgsql rows 5 set search_path = pg_catalog, pg_temp as $$
+declare
+    its_activity marketing_automation.activity := marketing_automation_internal.mailed_activity(caller, scenario, activity);
+begin
+    perform marketing_automation_internal.demand_key(s, key) from marketing_automation.scenario s where s.id = its_activity.scenario_id;
+    return query
+        select f.name, f.type, f.size, f.cid
+        from marketing_automation_internal.mail_row(its_activity, key) r
+        cross join lateral marketing_automation_internal.files_of_row(its_activity, r.row_key) f;
+end $$;
+comment on function marketing_automation_internal.preview_attachments(regrole, text, text, text) is 'API: private. Behind preview_attachments()';
+
+create function marketing_automation.preview_attachments(scenario text, activity text, key text)
+returns table (name text, type text, size bigint, cid text)
+language c volatile rows 5 as 'MODULE_PATHNAME', 'call_with_caller';
+comment on function marketing_automation.preview_attachments(text, text, text) is
+    'API: public. The files that the mail of an activity, or a variant, would take along now for the row with this key, as its query gives them: '
+    'size in bytes, null without content. Also of one that is refused for them, as preview() says; 21 at most. For members of the scenario''s owner';

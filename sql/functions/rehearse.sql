@@ -30,11 +30,11 @@ language sql set search_path = pg_catalog, pg_temp set plan_cache_mode = force_c
         where f.outcome not in ('mailed', 'posted', 'executed') and (f.record_id > new_records or k.at >= start)
         group by 1, 2, 3, 4, 5
         union all
-        select m.finished_at, c.n, a.id, case when m.sent_at is not null then 'mailed' else 'not_sent' end,
+        select m.finished_at, c.n, a.id, case when m.sent_at is null then 'not_sent' when m.target is null then 'mailed' else 'posted' end,
             case when m.sent_at is null then m.smtp_reply end, count(*)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
         join marketing_automation_internal.message_log m on m.activity_id = a.id
-        where m.id > new_mails and m.target is null group by 1, 2, 3, 4, 5
+        where m.id > new_mails group by 1, 2, 3, 4, 5
         union all
         select w.at, c.n, a.id, 'put_off', null, sum(w.waits)
         from copy c join marketing_automation.activity a on a.scenario_id = c.id
@@ -171,7 +171,7 @@ comment on function marketing_automation_internal.demand_few_rows(marketing_auto
 
 create function marketing_automation_internal.rehearse(caller regrole, scenario_names text[], until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 declare
@@ -258,11 +258,11 @@ begin
     end loop;
     return query
         select t.day, t.scenario, t.activity, coalesce(t.entered, 0), coalesce(t.held_out, 0), coalesce(t.mailed, 0),
-            coalesce(t.busiest_hour, 0), coalesce(t.put_off, 0), coalesce(t.not_sent, 0), coalesce(t.skipped, 0), coalesce(t.cancelled, 0),
+            coalesce(t.busiest_hour, 0), coalesce(t.posted, 0), coalesce(t.put_off, 0), coalesce(t.not_sent, 0), coalesce(t.skipped, 0), coalesce(t.cancelled, 0),
             coalesce(t.failed, 0), coalesce(t.opened, 0), coalesce(t.clicked, 0), coalesce(t.converted, 0), t.reasons
         from jsonb_array_elements(told) with ordinality e (item, n)
         cross join lateral jsonb_to_record(e.item) as t (day date, scenario text, activity text, entered bigint, held_out bigint,
-            mailed bigint, busiest_hour bigint, put_off bigint, not_sent bigint, skipped bigint, cancelled bigint, failed bigint,
+            mailed bigint, busiest_hour bigint, posted bigint, put_off bigint, not_sent bigint, skipped bigint, cancelled bigint, failed bigint,
             opened bigint, clicked bigint, converted bigint, reasons jsonb)
         order by e.n;
 end $$;
@@ -272,20 +272,20 @@ comment on function marketing_automation_internal.rehearse(regrole, text[], time
 create function marketing_automation.rehearse(scenario_names text[], until timestamptz, sample numeric default 100,
     opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
     max_time interval default '5 minutes')
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.rehearse(text[], timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is
     'API: public. What scenarios would do together until then: a line for each day (of the database''s time zone) and activity, and one '
     'without activity for who enters and converts. Plays all rows, or a sample of so many per cent of the people, whose counts are '
     'scaled to all; those in a scenario already go on. opens, clicks: shares of the mails, by a hash and so the same each time. start: '
-    'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. put_off: '
+    'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. posted: webhooks; put_off: '
     'waits of activities and mails for their time of day, window or turn; not_sent, skipped, cancelled, failed: why is in reasons. '
     'Changes and sends nothing, but needs a transaction that may write';
 
 create function marketing_automation_internal.rehearse(caller regrole, scenario_name text, until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language plpgsql set search_path = pg_catalog, pg_temp as $$
 begin
@@ -298,7 +298,7 @@ comment on function marketing_automation_internal.rehearse(regrole, text, timest
 create function marketing_automation.rehearse(scenario_name text, until timestamptz, sample numeric default 100,
     opens numeric default 0.3, clicks numeric default 0.05, start timestamptz default now(), step interval default '1 hour',
     max_time interval default '5 minutes')
-returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, put_off bigint,
+returns table (day date, scenario text, activity text, entered bigint, held_out bigint, mailed bigint, busiest_hour bigint, posted bigint, put_off bigint,
     not_sent bigint, skipped bigint, cancelled bigint, failed bigint, opened bigint, clicked bigint, converted bigint, reasons jsonb)
 language c volatile as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.rehearse(text, timestamptz, numeric, numeric, numeric, timestamptz, interval, interval) is

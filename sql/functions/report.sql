@@ -176,6 +176,7 @@ language sql stable rows 20 set search_path = pg_catalog, pg_temp as $$
                    'posts to ' || marketing_automation_internal.shortened(n.url, 60),
                    'to ' || marketing_automation_internal.shortened(n.recipient, 60), 'cc ' || marketing_automation_internal.shortened(n.cc, 60),
                    'bcc ' || marketing_automation_internal.shortened(n.bcc, 60),
+                   'attaches ' || marketing_automation_internal.shortened(n.attachments, 60),
                    'branches by ' || n.branch_by, 'experiment by ' || n.metric || coalesce(', decided after ' || n.decide_after, '')), '')
                    || ']', '')
                || ': ' || case when n.on_event = 'variant' then (

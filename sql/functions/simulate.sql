@@ -181,6 +181,7 @@ begin
                        format('sends "%s"', coalesce(v.subject, a.subject)) || coalesce(', variant "' || v.name || '"', '')
                        || case when sees then marketing_automation_internal.addresses_in_words(m.email, m.addresses ? 'party', (
                            select string_agg(c.mailbox, ', ') from marketing_automation_internal.copies_of(m.addresses) c)) else '' end
+                       || case when a.attachments is not null then ', and would ask for its attachments' else '' end
                        || case when m.sent_at > step then format(', which waits until %s: %s',
                            marketing_automation_internal.moment(m.sent_at), m.smtp_reply) else '' end end
                    when 'posted' then case when m.state = 'failed' then 'posts nothing: ' || m.smtp_reply

@@ -66,11 +66,21 @@ fn is_one_of(of_type: pg_sys::Oid, types: &[pg_sys::Oid]) -> bool {
 
 /// Checks the query of an activity: that it plans as its owner, and gives the columns that files have.
 #[pg_extern(sql = false)]
-fn check_attachments(owner: pg_sys::Oid, relation: pg_sys::Oid, query: &str, what: &str) {
+fn check_attachments(
+    owner: pg_sys::Oid,
+    relation: pg_sys::Oid,
+    query: &str,
+    what: &str,
+    with_results: bool,
+) {
     require_one_query(query, what);
     let prefix = format!(
-        "select files.* from {} as self cross join lateral (\n",
-        relation_name(relation)
+        "select files.* from {} as self {} cross join lateral (\n",
+        relation_name(relation),
+        match with_results {
+            true => "cross join (select null::jsonb as results) as record",
+            false => "",
+        }
     );
     let probe = format!("{prefix}{query}\n) as files limit 0");
     let Ok(text) = CString::new(probe.as_str()) else {

@@ -48,6 +48,7 @@ select attached.told($$select marketing_automation.add_activity('attached', 'b',
 
 -- What would fail is seen before.
 select p.subject from marketing_automation.preview('attached', 'mail', '1') p;
+select * from marketing_automation.preview_attachments('attached', 'mail', '1');
 select k, attached.told(format('select marketing_automation.preview(''attached'', ''mail'', %L)', k)) from generate_series(3, 7) k order by k;
 select severity, message from marketing_automation.check_scenario('attached') where activity = 'mail' order by 1, 2;
 
@@ -104,7 +105,35 @@ select marketing_automation.copy_scenario('attached', 'attached again') > 0 as c
 select a.attachments from marketing_automation.activity a where a.scenario_id = marketing_automation.scenario_id('attached again');
 select s.change, s.object, s.attribute from marketing_automation.import_scenario(marketing_automation.export_scenario('attached'), 'attached again') s;
 -- A simulation asks for none.
-select count(*) > 0 as simulated from marketing_automation.simulate('attached', '1') s;
+select s.activity, s.detail from marketing_automation.simulate('attached', '1') s;
+
+-- They read results of calls before the mail, and trees and explanations tell of them.
+begin;
+select marketing_automation.create_scenario('attached results', 'attached', domain => 'self.id in (1, 6)') > 0 as created;
+select attached.told($$select marketing_automation.add_activity('attached results', 'x', subject => 's', body => '<p>x</p>',
+    attachments => 'select ''a'' as name, ''text/plain'' as type, convert_to(record.results ->> ''make'', ''UTF8'') as content')$$);
+select marketing_automation.add_activity('attached results', 'make', action => 'call', call => $$'V' || self.id$$) > 0 as added;
+select attached.told($$select marketing_automation.add_activity('attached results', 'x', 'make', subject => 's', body => '<p>x</p>',
+    attachments => 'select ''a'' as name, ''text/plain'' as type, record.results as content')$$);
+select marketing_automation.add_activity('attached results', 'tell', 'make', subject => 's', sender => 'Shop <shop@attached.example>', body => '<p>x</p><a href="unsubscribe">u</a>',
+    attachments => $$select 'code of ' || self.name || '.txt' as name, 'text/plain' as type, convert_to(coalesce(record.results ->> 'make', 'none'), 'UTF8') as content$$) as tell \gset
+select * from marketing_automation.preview_attachments('attached results', 'tell', '1');
+select marketing_automation.run('attached results');
+select s.activity, s.detail from marketing_automation.simulate('attached results', '1') s;
+select e.enrolled from marketing_automation.enroll('attached results') e;
+do $$ begin loop exit when marketing_automation.process_due() = 0; end loop; end $$;
+select o.key, f.name, convert_from(c.content, 'UTF8') as content from marketing_automation_internal.outbox o
+join marketing_automation_internal.outbox_file f on f.message_id = o.id join marketing_automation_internal.file_content c on c.digest = f.digest
+where o.activity_id = :tell order by 1;
+select * from marketing_automation.preview_attachments('attached results', 'tell', '6');
+select * from marketing_automation.preview_attachments('attached', 'mail', '3');
+select attached.told($$select * from marketing_automation.preview_attachments('attached', 'mail', '99')$$);
+select marketing_automation.send_test('attached results', 'tell', '6', 'me@attached.example') as test \gset
+select convert_from(c.content, 'UTF8') as content from marketing_automation_internal.mail_files(array[:test]) f
+join marketing_automation_internal.file_content c on c.digest = f.digest;
+select * from marketing_automation.tree('attached results');
+select e.about, substring(e.fact from ', with .*attachments?') as fact from marketing_automation.explain_record('attached results', '1') e where e.about ~ 'tell';
+rollback;
 
 -- A table that is gone is found.
 alter table attached.paper rename to papers;

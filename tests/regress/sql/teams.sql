@@ -236,6 +236,7 @@ insert into shop.call values
     ('stop', 'from marketing_automation.stop(''bob'')'),
     ('draft', 'from marketing_automation.draft(''bob'')'),
     ('preview', 'from marketing_automation.preview(''bob'', ''mail'', ''3'')'),
+    ('preview_attachments', 'from marketing_automation.preview_attachments(''bob'', ''mail'', ''3'')'),
     ('send_test', 'from marketing_automation.send_test(''bob'', ''mail'', ''3'', ''me@shop.example'')');
 -- They commit, so they stand above.
 insert into shop.call values ('enroll_all', null), ('process_all_due', null);

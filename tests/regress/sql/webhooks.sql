@@ -90,6 +90,8 @@ select subject, text from marketing_automation.preview('hooks', 'row', '2');
 select marketing_automation.send_test('hooks', 'tell', '1', 'ann@hooks.example');
 select marketing_automation.run('hooks');
 select activity, outcome, detail from marketing_automation.simulate('hooks', '2');
+select r.activity, sum(r.mailed) as mailed, sum(r.posted) as posted, sum(r.not_sent) as not_sent, sum(r.opened) as opened
+from marketing_automation.rehearse('hooks', now() + interval '1 day', opens => 1) r group by 1 order by 1 nulls first;
 select marketing_automation.enroll('hooks');
 select hooks.play();
 select * from hooks.outcomes('hooks');
