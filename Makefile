@@ -79,7 +79,7 @@ update-script: ## write the script that updates a release, FROM=0.1.0 or the lat
 release-freeze: ## release the version in Cargo.toml, and go on as NEXT=0.3.0
 	@$(PYTHON) -B tests/release freeze $(or $(NEXT),$(error name the version to go on with: make release-freeze NEXT=0.3.0))
 
-bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker; BENCH_STAGES=mail sends only, tracking: clicks and opens, features: what each adds
+bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker; BENCH_STAGES=mail sends only, webhooks posts, tracking: clicks and opens, features: what each adds, at_once: from a commit to its mail
 	@.ci/setup bench
 	@$(PYTHON) -B tests/bench
 

@@ -150,16 +150,21 @@ def _cpu_of_children():
     return usage.ru_utime + usage.ru_stime
 
 
+def send_by_source(port, mails):
+    """Sends mails by Postfix's smtp-source, which renders nothing, over up to 16 connections."""
+    subprocess.run(
+        [POSTFIX / "usr/sbin/smtp-source", "-d", "-s", str(min(16, mails)), "-l", str(SIZE), "-m", str(mails),
+         "-f", "shop@example.org", "-t", "c@example.org", f"127.0.0.1:{port}"],
+        check=True, env={**os.environ, **_environment()},
+    )  # fmt: skip
+
+
 def _source(results, sink, port, mails):
     """Sends as many mails by smtp-source; how many a second."""
     before = sink.count()
     spent = {"smtp-source": -_cpu_of_children(), "smtp-sink": -processor.time(sink.pid)}
     started = time.monotonic()
-    subprocess.run(
-        [POSTFIX / "usr/sbin/smtp-source", "-d", "-s", "16", "-l", str(SIZE), "-m", str(mails),
-         "-f", "shop@example.org", "-t", "c@example.org", f"127.0.0.1:{port}"],
-        check=True, env={**os.environ, **_environment()},
-    )  # fmt: skip
+    send_by_source(port, mails)
     seconds = time.monotonic() - started
     wait_until(lambda: sink.count() - before == mails, 30, what="smtp-source's mails at the sink")
     spent["smtp-source"] += _cpu_of_children()

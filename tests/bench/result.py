@@ -20,6 +20,15 @@ class Results:
         beside = f"{name} {reference:,.0f}{unit}"
         print(f"{stage:<44}{project:>12,.0f}{unit}  {beside:<38}{project / reference:>6.0%}", flush=True)
 
+    def spread(self, stage, project, reference, name):
+        """How long each of many took, in seconds, ours and a reference: of both the least, the median, the 95th of a hundred and the most."""
+        told = {}
+        for whose, seconds in (("project", sorted(project)), ("reference", sorted(reference))):
+            told[whose] = [seconds[min(len(seconds) * share // 100, len(seconds) - 1)] * 1e3 for share in (0, 50, 95, 100)]
+        self._all.append({"stage": stage, "milliseconds": told, "beside": name})
+        ours, beside = (" / ".join(f"{value:.0f}" for value in values) for values in told.values())
+        print(f"{stage}\n{'':<44}{ours:>14} ms  {name} {beside} ms (least / median / 95 % / most)", flush=True)
+
     def memory(self, process, before, peak):
         """Private memory of a process in KiB, before and at its peak."""
         self._all.append({"stage": f"memory of {process}", "before_kib": before, "peak_kib": peak})

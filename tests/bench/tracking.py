@@ -7,17 +7,15 @@ import itertools
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import tempfile
 
 from bench import processor
 from bench.memory import Watch
-from harness import Proxy, free_port, lifetime, wait_until
-from harness.paths import TARGET
+from bench.nginx import nginx
+from harness import Proxy, wait_until
 
 HERE = pathlib.Path(__file__).parent
-NGINX = TARGET / "packages" / "nginx" / "usr/sbin/nginx"
 SECONDS = 10
 CONNECTIONS = 256
 # So many that the pauses are long beside an answer.
@@ -117,29 +115,9 @@ def _wrk(port, paths, connections=CONNECTIONS, pause=0):
 
 
 def _nginx(paths):
-    port = free_port()
-    with tempfile.TemporaryDirectory(prefix="ma-nginx-") as directory:
-        conf = pathlib.Path(directory) / "nginx.conf"
-        conf.write_text((HERE / "nginx.conf").read_text().replace("@DIRECTORY@", directory).replace("@PORT@", str(port)))
-        process = lifetime.spawn([NGINX, "-p", directory, "-c", conf], log=conf.with_suffix(".log"))
-
-        def stop():
-            lifetime.end(process)
-
-        lifetime.stop_at_exit(stop)
-        wait_until(lambda: _listens(port), 10, what="nginx to listen")
+    with nginx() as (port, _):
         answered, _, _ = _wrk(port, paths)
-        lifetime.cancel_stop(stop)
-        stop()
     return answered / SECONDS
-
-
-def _listens(port):
-    try:
-        socket.create_connection(("127.0.0.1", port), 1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _stable_count(cluster, database, kind):
