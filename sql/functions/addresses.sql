@@ -82,13 +82,19 @@ language plpgsql stable set search_path = pg_catalog, pg_temp as $$
 declare
     its_class marketing_automation.message_class := marketing_automation_internal.its_class(activity);
     what constant text := case when activity.recipient is not null then 'recipient' when activity.cc is not null then 'cc' else 'bcc' end;
+    other constant text := (
+        select k.name from marketing_automation.message_class k where marketing_automation_internal.is_impersonal(k) and k.name <> its_class.name
+        order by k.name <> 'transactional', k.name limit 1);
 begin
     if num_nonnulls(activity.recipient, activity.cc, activity.bcc) > 0 and not marketing_automation_internal.is_impersonal(its_class) then
         raise exception 'activity "%" has %, and its mails are of class "%", which one unsubscribes from', activity.name, what, its_class.name
             using errcode = 'check_violation',
                 detail = 'Who gets such a mail could unsubscribe its party. A class of which others may get mails has neither '
                     'honors_unsubscribe nor bulk_headers.',
-                hint = format('update marketing_automation.activity set message_class = ''transactional'' where id = %s;', activity.id);
+                hint = case when other is null then 'There is no such class yet: insert into marketing_automation.message_class.'
+                    when exists (select from marketing_automation.activity a where a.id = activity.id)
+                        then format('update marketing_automation.activity set message_class = %L where id = %s;', other, activity.id)
+                    else format('Write message_class => %L.', other) end;
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_impersonal(marketing_automation.activity) is

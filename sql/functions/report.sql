@@ -39,7 +39,9 @@ begin
                        join marketing_automation.activity a on a.id = t.activity_id order by t.ordinal);
         raise exception 'scenario "%" has no activity "%"', scenario.name, name
             using errcode = 'undefined_object',
-                  hint = marketing_automation_internal.name_hint(name, names, format('Its activities are: %s.', array_to_string(names, ', ')));
+                  hint = marketing_automation_internal.name_hint(name, names, case when names = '{}'
+                      then format('It has none yet: select marketing_automation.add_activity(%L, …);', scenario.name)
+                      else format('Its activities are: %s.', array_to_string(names, ', ')) end);
     end if;
     return result;
 end $$;

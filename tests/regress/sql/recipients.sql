@@ -27,6 +27,8 @@ end $$;
 select marketing_automation.register_model('recipients', 'recipients.deal', key => 'self.id', email => 'self.email', recipient_name => 'self.buyer', party => '''deal '' || self.id') ;
 select marketing_automation.create_scenario('recipients', 'recipients') > 0 as created;
 
+select recipients.told($$select marketing_automation.preview('recipients', 'won', '1')$$);
+
 -- Only where nobody unsubscribes by the mail.
 select recipients.told($$select marketing_automation.add_activity('recipients', 'x', subject => 's', body => 'b', cc => 'self.watchers')$$);
 select marketing_automation.add_activity('recipients', 'won', sender => 'Shop <shop@deals.example>', subject => 'For {{ party.name }}',
