@@ -29,7 +29,7 @@ $(error name the server to install into: make $(MAKECMDGOALS) PG_CONFIG=/usr/lib
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench fuzz compare-mjml demo demo-shop demo-stop clean
+.PHONY: help setup setup-build build install package deb test $(LAYERS:%=test-%) test-regress-accept update-script release-freeze bench bench-peers fuzz compare-mjml demo demo-shop demo-stop clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,10 @@ release-freeze: ## release the version in Cargo.toml, and go on as NEXT=0.3.0
 bench: ## measure each stage beside raw SQL, smtp-source and nginx; BENCH_SCALE=0.1 is quicker; BENCH_STAGES=mail sends only, webhooks posts, tracking: clicks and opens, features: what each adds, at_once: from a commit to its mail
 	@.ci/setup bench
 	@$(PYTHON) -B tests/bench
+
+bench-peers: ## Tryton's campaigns, graphile-worker and pg-boss do the same work on the same server; BENCH_SCALE=0.1 is quicker; see docs/benchmarks.md
+	@.ci/setup peers
+	@$(PYTHON) -B tests/bench/peers
 
 fuzz: setup-build ## hostile input for what reads text of strangers; SECONDS=60 each, SEED=7, TARGET=mjml, INPUT=file
 	@SECONDS=$(or $(SECONDS),60) SEED=$(SEED) TARGET=$(TARGET) INPUT=$(INPUT) cargo test -q --no-default-features --features proxy --test fuzz

@@ -25,6 +25,7 @@ class Sink:
     """smtp-sink, which counts the mails that it takes and throws them away."""
 
     def __init__(self, port):
+        self.port = port
         self._log = TARGET / "bench" / "smtp-sink.log"
         self._log.unlink(missing_ok=True)
         user = ["-u", "nobody"] if os.geteuid() == 0 else []

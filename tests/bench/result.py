@@ -4,13 +4,16 @@ import json
 
 from harness.paths import TARGET
 
-FILE = TARGET / "bench" / "results.json"
+FOLDER = TARGET / "bench"
+# From here on a ratio is told as a multiple.
+MANIFOLD = 10
 
 
 class Results:
-    """The results so far; each is printed as it comes."""
+    """The results so far; each is printed as it comes. `save()` keeps them in a file of this name."""
 
-    def __init__(self):
+    def __init__(self, file="results.json"):
+        self._file = FOLDER / file
         self._all = []
         print(f"{'stage':<44}{'project':>14}  {'beside it':<38}{'ratio':>7}", flush=True)
 
@@ -18,7 +21,9 @@ class Results:
         """A rate of ours beside a reference rate, both per second."""
         self._all.append({"stage": stage, "project": project, "reference": reference, "beside": name})
         beside = f"{name} {reference:,.0f}{unit}"
-        print(f"{stage:<44}{project:>12,.0f}{unit}  {beside:<38}{project / reference:>6.0%}", flush=True)
+        ratio = project / reference
+        times = f"{ratio:>6.0%}" if ratio < MANIFOLD else f"{ratio:>5,.0f} x"
+        print(f"{stage:<44}{project:>12,.0f}{unit}  {beside:<38}{times}", flush=True)
 
     def spread(self, stage, project, reference, name):
         """How long each of many took, in seconds, ours and a reference: of both the least, the median, the 95th of a hundred and the most."""
@@ -39,11 +44,15 @@ class Results:
         self._all.append({"stage": stage, "curve": values})
         print(f"{stage:<44}{' '.join(f'{value:.1f}' for value in values)}", flush=True)
 
+    def keep(self, what, values):
+        """Keeps what is not printed here."""
+        self._all.append({"stage": what, **values})
+
     def note(self, text):
         """A remark under the last result."""
         print(f"    {text}", flush=True)
 
     def save(self):
         """Keeps the results as JSON under target/."""
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        FILE.write_text(json.dumps(self._all, indent=2) + "\n")
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(self._all, indent=2) + "\n")

@@ -28,6 +28,7 @@ COMMANDS = {
     "update-script": (),
     "doc": (),
     "bench": ("BENCH_SCALE=0.01",),
+    "bench-peers": ("BENCH_SCALE=0.01",),
     "fuzz": ("SECONDS=1",),
     "compare-mjml": (),
     "demo": ("KEEP=1",),

@@ -43,7 +43,7 @@ def lint(log):
     log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, _as_create_extension(schema), schema)
     for script in sorted((ROOT / "sql").glob("marketing_automation--*--*.sql")):
         log.check(_python_with_pgspot(log), "-B", PGSPOT_RUNNER, "-a", *COMMITS, *REPLACES, _as_create_extension(schema), script)
-    for program in ("bench", "demo"):
+    for program in ("bench", "bench/peers", "demo"):
         log.check("/usr/bin/python3", "-B", "-c", LOAD, ROOT / "tests" / program)
 
 
