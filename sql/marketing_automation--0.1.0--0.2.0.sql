@@ -1869,7 +1869,7 @@ comment on function marketing_automation_internal.give_access_again(text, text) 
 
 -- functions/arguments.sql
 -- Addresses, parties and keys that callers give: what can be nobody's is refused, as what was asked for would silently concern nobody. Look-ups
--- and undoing take whatever may once have been stored.
+-- and undoing take whatever may once have been stored. And where a call cannot be answered: in a transaction that may not write.
 
 create or replace function marketing_automation_internal.demand_some_address(address text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -1927,6 +1927,23 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_some_key(text) is 'API: private. Raises for a key that is null';
+
+create or replace function marketing_automation_internal.demand_writing(what text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('transaction_read_only') <> 'on' then
+        return;
+    end if;
+    raise exception '% writes what it rolls back, which %', what,
+            case when pg_is_in_recovery() then 'a standby cannot' else 'this transaction may not' end
+        using errcode = 'read_only_sql_transaction',
+            detail = 'The machine itself runs, for what would happen, and nothing of it stays.',
+            hint = case when pg_is_in_recovery() then 'select sender_host, sender_port from pg_stat_wal_receiver; -- call it there, on the primary'
+                when current_setting('default_transaction_read_only') = 'on' then 'set default_transaction_read_only = off; -- then call it again'
+                else 'begin read write; -- then call it again' end;
+end $$;
+comment on function marketing_automation_internal.demand_writing(text) is
+    'API: private. Raises on a standby, and in a transaction that may not write, for what plays and rolls back: simulate(), rehearse()';
 
 -- functions/teams.sql
 -- Several teams in one database. A role has to do with the scenarios whose owner it is a member of; with all others only where an
@@ -14675,7 +14692,9 @@ comment on function marketing_automation.cancel(bigint) is
 
 create or replace function marketing_automation_internal.has_ended(pid integer, backend_start timestamptz) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select not exists (select from pg_stat_get_activity(has_ended.pid) a where a.backend_start = has_ended.backend_start)
+    -- A standby knows of no session of its primary.
+    select not pg_is_in_recovery()
+        and not exists (select from pg_stat_get_activity(has_ended.pid) a where a.backend_start = has_ended.backend_start)
 $$;
 comment on function marketing_automation_internal.has_ended(integer, timestamptz) is
     'API: private. Whether a session is over: then its transaction is too. Known at once, and nobody else can have this pid and start';
@@ -17247,6 +17266,14 @@ begin
                 having definition #>> '{model,relation}' is not null and count(*) > 0),
                 'See: select name from marketing_automation.model;');
     end if;
+    -- As demand_writing() says it, which only the extension's own functions may call.
+    if dry_run and current_setting('transaction_read_only') = 'on' then
+        raise exception 'a dry run writes what it rolls back, which %',
+                case when pg_is_in_recovery() then 'a standby cannot' else 'this transaction may not' end
+            using errcode = 'read_only_sql_transaction', hint = case when pg_is_in_recovery()
+                then 'select sender_host, sender_port from pg_stat_wal_receiver; -- call it there, on the primary'
+                else 'begin read write; -- then call it again' end;
+    end if;
     begin
         -- Who does not see its row would be told that its name is taken.
         if not exists (select from marketing_automation.scenario s where s.name = its_name) then
@@ -18428,7 +18455,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when t.paused_until is not null then format('its target is out of reach: %s', coalesce(t.last_error, 'no reason given'))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
-        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+        -- A standby has no mailer, and does not know how its primary's is.
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') and not pg_is_in_recovery() then
             format('the mailer is %s, see worker_status()', w.state)
         when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
     end
@@ -19670,6 +19698,7 @@ create or replace function marketing_automation_internal.simulate(caller regrole
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_writing('simulate()');
     -- It asks once for each activity, and a tree has many.
     perform marketing_automation_internal.begin_turn();
     return query select s.* from marketing_automation_internal.simulate_row(caller, scenario, key, events, start) s;
@@ -19682,7 +19711,7 @@ returns table (at timestamptz, activity text, outcome text, detail text)
 language c volatile rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
-    'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
+    'order of time. Changes nothing, but needs a transaction that may write, so no standby. The scenario need not run; every mail is taken at once; '
     'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
     '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';
 
@@ -20412,6 +20441,7 @@ declare
     -- Nobody else can have, or wait for, a name with the number of this process.
     mark constant text := format(' (rehearsal %s)', pg_backend_pid());
 begin
+    perform marketing_automation_internal.demand_writing('rehearse()');
     perform marketing_automation_internal.check_rehearsal(caller, scenario_names, until, sample, opens, clicks, start, step, max_time);
     select array_agg(n.name order by n.first) into names
     from (select u.name, min(u.n) as first from unnest(scenario_names) with ordinality u (name, n) group by u.name) n;
@@ -20499,7 +20529,7 @@ comment on function marketing_automation.rehearse(text[], timestamptz, numeric, 
     'scaled to all; those in a scenario already go on. opens, clicks: shares of the mails, by a hash and so the same each time. start: '
     'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. posted: webhooks; put_off: '
     'waits of activities and mails for their time of day, window or turn; not_sent, skipped, cancelled, failed: why is in reasons. '
-    'Changes and sends nothing, but needs a transaction that may write';
+    'Changes and sends nothing, but needs a transaction that may write, so no standby';
 
 create or replace function marketing_automation_internal.rehearse(caller regrole, scenario_name text, until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)
@@ -20869,6 +20899,11 @@ declare
     -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
     home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
+    -- Its tables are those of the primary, which runs the jobs.
+    if pg_is_in_recovery() then
+        return query select 'jobs', 'ok', 'the server is a standby: jobs run on its primary', null;
+        return;
+    end if;
     if not exists (select from pg_extension e where e.extname = 'pg_cron') then
         return query select 'jobs', 'ok', case
                 when not sees then 'whether pg_cron runs on this server is not for the owner of marketing_automation to see'
@@ -20947,12 +20982,12 @@ create or replace function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'worker',
-           case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and m.at_work > 0 then 'ok'
+           case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and (m.at_work > 0 or pg_is_in_recovery()) then 'ok'
                 when w.state in ('starting', 'paused') then 'warning' else 'error' end,
            w.state || case when w.state in ('not preloaded', 'not running') and m.at_work > 0
                then format(': %s of marketing-mailer at work', m.at_work)
                else coalesce(': ' || case when w.state not in ('idle', 'sending', 'starting') then w.last_error end, '') end,
-           case when w.state in ('not preloaded', 'not running') and m.at_work > 0 then null
+           case when w.state in ('not preloaded', 'not running') and (m.at_work > 0 or pg_is_in_recovery()) then null
                else case w.state
                when 'outdated' then 'alter extension marketing_automation update;'
                when 'disarmed' then 'select marketing_automation.arm();'

@@ -1,5 +1,5 @@
 -- Addresses, parties and keys that callers give: what can be nobody's is refused, as what was asked for would silently concern nobody. Look-ups
--- and undoing take whatever may once have been stored.
+-- and undoing take whatever may once have been stored. And where a call cannot be answered: in a transaction that may not write.
 
 create function marketing_automation_internal.demand_some_address(address text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp as $$
@@ -57,3 +57,20 @@ begin
     end if;
 end $$;
 comment on function marketing_automation_internal.demand_some_key(text) is 'API: private. Raises for a key that is null';
+
+create function marketing_automation_internal.demand_writing(what text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp as $$
+begin
+    if current_setting('transaction_read_only') <> 'on' then
+        return;
+    end if;
+    raise exception '% writes what it rolls back, which %', what,
+            case when pg_is_in_recovery() then 'a standby cannot' else 'this transaction may not' end
+        using errcode = 'read_only_sql_transaction',
+            detail = 'The machine itself runs, for what would happen, and nothing of it stays.',
+            hint = case when pg_is_in_recovery() then 'select sender_host, sender_port from pg_stat_wal_receiver; -- call it there, on the primary'
+                when current_setting('default_transaction_read_only') = 'on' then 'set default_transaction_read_only = off; -- then call it again'
+                else 'begin read write; -- then call it again' end;
+end $$;
+comment on function marketing_automation_internal.demand_writing(text) is
+    'API: private. Raises on a standby, and in a transaction that may not write, for what plays and rolls back: simulate(), rehearse()';

@@ -12,7 +12,8 @@ language sql stable set search_path = pg_catalog, pg_temp as $$
         when c.waits_until > clock_timestamp() then format('%s, until %s', c.reason, marketing_automation_internal.moment(c.waits_until))
         when t.paused_until is not null then format('its target is out of reach: %s', coalesce(t.last_error, 'no reason given'))
         when l.per_second = 0 then format('domain_limit lets no mail leave to %s', l.domain)
-        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') then
+        -- A standby has no mailer, and does not know how its primary's is.
+        when w.state in ('paused', 'unconfigured', 'disarmed', 'outdated', 'not running', 'not preloaded') and not pg_is_in_recovery() then
             format('the mailer is %s, see worker_status()', w.state)
         when b.tokens < 1 then format('the limit of %s leaves no room until %s', l.domain, marketing_automation_internal.moment(b.ready_at))
     end

@@ -89,6 +89,14 @@ begin
                 having definition #>> '{model,relation}' is not null and count(*) > 0),
                 'See: select name from marketing_automation.model;');
     end if;
+    -- As demand_writing() says it, which only the extension's own functions may call.
+    if dry_run and current_setting('transaction_read_only') = 'on' then
+        raise exception 'a dry run writes what it rolls back, which %',
+                case when pg_is_in_recovery() then 'a standby cannot' else 'this transaction may not' end
+            using errcode = 'read_only_sql_transaction', hint = case when pg_is_in_recovery()
+                then 'select sender_host, sender_port from pg_stat_wal_receiver; -- call it there, on the primary'
+                else 'begin read write; -- then call it again' end;
+    end if;
     begin
         -- Who does not see its row would be told that its name is taken.
         if not exists (select from marketing_automation.scenario s where s.name = its_name) then

@@ -11,6 +11,11 @@ declare
     -- Not current_setting(), which raises where the owner of the extension is no superuser any more.
     home text := (select s.setting from pg_settings s where s.name = 'cron.database_name');
 begin
+    -- Its tables are those of the primary, which runs the jobs.
+    if pg_is_in_recovery() then
+        return query select 'jobs', 'ok', 'the server is a standby: jobs run on its primary', null;
+        return;
+    end if;
     if not exists (select from pg_extension e where e.extname = 'pg_cron') then
         return query select 'jobs', 'ok', case
                 when not sees then 'whether pg_cron runs on this server is not for the owner of marketing_automation to see'
@@ -89,12 +94,12 @@ create function marketing_automation_internal.worker_health()
 returns table (name text, status text, message text, hint text)
 language sql stable rows 5 set search_path = pg_catalog, pg_temp as $$
     select 'worker',
-           case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and m.at_work > 0 then 'ok'
+           case when w.state in ('idle', 'sending') or w.state in ('not preloaded', 'not running') and (m.at_work > 0 or pg_is_in_recovery()) then 'ok'
                 when w.state in ('starting', 'paused') then 'warning' else 'error' end,
            w.state || case when w.state in ('not preloaded', 'not running') and m.at_work > 0
                then format(': %s of marketing-mailer at work', m.at_work)
                else coalesce(': ' || case when w.state not in ('idle', 'sending', 'starting') then w.last_error end, '') end,
-           case when w.state in ('not preloaded', 'not running') and m.at_work > 0 then null
+           case when w.state in ('not preloaded', 'not running') and (m.at_work > 0 or pg_is_in_recovery()) then null
                else case w.state
                when 'outdated' then 'alter extension marketing_automation update;'
                when 'disarmed' then 'select marketing_automation.arm();'

@@ -2,7 +2,9 @@
 
 create function marketing_automation_internal.has_ended(pid integer, backend_start timestamptz) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp as $$
-    select not exists (select from pg_stat_get_activity(has_ended.pid) a where a.backend_start = has_ended.backend_start)
+    -- A standby knows of no session of its primary.
+    select not pg_is_in_recovery()
+        and not exists (select from pg_stat_get_activity(has_ended.pid) a where a.backend_start = has_ended.backend_start)
 $$;
 comment on function marketing_automation_internal.has_ended(integer, timestamptz) is
     'API: private. Whether a session is over: then its transaction is too. Known at once, and nobody else can have this pid and start';

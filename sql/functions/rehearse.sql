@@ -194,6 +194,7 @@ declare
     -- Nobody else can have, or wait for, a name with the number of this process.
     mark constant text := format(' (rehearsal %s)', pg_backend_pid());
 begin
+    perform marketing_automation_internal.demand_writing('rehearse()');
     perform marketing_automation_internal.check_rehearsal(caller, scenario_names, until, sample, opens, clicks, start, step, max_time);
     select array_agg(n.name order by n.first) into names
     from (select u.name, min(u.n) as first from unnest(scenario_names) with ordinality u (name, n) group by u.name) n;
@@ -281,7 +282,7 @@ comment on function marketing_automation.rehearse(text[], timestamptz, numeric, 
     'scaled to all; those in a scenario already go on. opens, clicks: shares of the mails, by a hash and so the same each time. start: '
     'the time to begin at; step: moments nearer to each other than this are played as one; max_time: an error after that. posted: webhooks; put_off: '
     'waits of activities and mails for their time of day, window or turn; not_sent, skipped, cancelled, failed: why is in reasons. '
-    'Changes and sends nothing, but needs a transaction that may write';
+    'Changes and sends nothing, but needs a transaction that may write, so no standby';
 
 create function marketing_automation_internal.rehearse(caller regrole, scenario_name text, until timestamptz, sample numeric,
     opens numeric, clicks numeric, start timestamptz, step interval, max_time interval)

@@ -365,6 +365,7 @@ create function marketing_automation_internal.simulate(caller regrole, scenario 
 returns table (at timestamptz, activity text, outcome text, detail text)
 language plpgsql rows 20 set search_path = pg_catalog, pg_temp as $$
 begin
+    perform marketing_automation_internal.demand_writing('simulate()');
     -- It asks once for each activity, and a tree has many.
     perform marketing_automation_internal.begin_turn();
     return query select s.* from marketing_automation_internal.simulate_row(caller, scenario, key, events, start) s;
@@ -377,6 +378,6 @@ returns table (at timestamptz, activity text, outcome text, detail text)
 language c volatile rows 20 as 'MODULE_PATHNAME', 'call_with_caller';
 comment on function marketing_automation.simulate(text, text, jsonb, timestamptz) is
     'API: public. What would happen to a row of a scenario''s model that entered it at start: a line for each activity and event, in '
-    'order of time. Changes nothing, but needs a transaction that may write. The scenario need not run; every mail is taken at once; '
+    'order of time. Changes nothing, but needs a transaction that may write, so no standby. The scenario need not run; every mail is taken at once; '
     'domain and conditions see the row as it is now. events: [{"activity": name, "event": "email_opened", "email_clicked", '
     '"email_bounced" (for good) or "unsubscribed", "after": interval since its mail was sent, or "at": time}, …]';

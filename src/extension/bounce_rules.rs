@@ -6,9 +6,17 @@ use crate::mail::bounce::{Rule, Rules};
 
 /// The enabled rules; an error names the row that is none. While the SQL is of a version without the table: the shipped ones.
 pub(super) fn read() -> spi::Result<Result<Rules, String>> {
-    let is_there = Spi::get_one::<bool>(
-        "select pg_catalog.to_regclass('marketing_automation.bounce_rule') is not null",
-    )?;
+    // Not by `Spi::get_one`, which assigns a transaction id: what a standby refuses, it is to refuse as what writes.
+    let is_there = Spi::connect(|client| {
+        client
+            .select(
+                "select pg_catalog.to_regclass('marketing_automation.bounce_rule') is not null",
+                Some(1),
+                &[],
+            )?
+            .first()
+            .get_one::<bool>()
+    })?;
     if is_there != Some(true) {
         return Ok(Ok(Rules::shipped().clone()));
     }

@@ -28,19 +28,20 @@ const OF_FILES: &str = "select f.setting from pg_catalog.pg_file_settings f
     where pg_catalog.lower(f.name) operator(pg_catalog.=) 'timezone' and f.error is null
     order by f.seqno desc limit 1";
 
-fn text(query: &str) -> Option<String> {
-    Spi::get_one::<String>(query).ok().flatten()
+/// The one value of a query that only reads. Not by `Spi::get_one`, which assigns a transaction id, and a standby has none to give.
+fn value<T: FromDatum + IntoDatum>(query: &str) -> Option<T> {
+    Spi::connect(|client| client.select(query, Some(1), &[])?.first().get_one())
+        .ok()
+        .flatten()
 }
 
 fn look_up() -> CString {
     let of_files = || {
-        Spi::get_one::<bool>(MAY_READ_FILES)
-            .ok()
-            .flatten()
+        value::<bool>(MAY_READ_FILES)
             .filter(|may| *may)
-            .and_then(|_| text(OF_FILES))
+            .and_then(|_| value::<String>(OF_FILES))
     };
-    text(OF_DATABASE)
+    value::<String>(OF_DATABASE)
         .or_else(of_files)
         .and_then(|name| CString::new(name).ok())
         .filter(|name| is_known(name))

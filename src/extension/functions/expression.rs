@@ -188,8 +188,14 @@ fn scalar(
         keys: false,
         writes: false,
     };
+    // Not by `Spi::get_one`, which assigns a transaction id: a standby, where check_scenario() is asked too, has none to give.
     run_as_owner::as_owner(owner, relation, checked, || {
-        Spi::get_one::<pg_sys::Oid>(&query)
+        Spi::connect(|client| {
+            client
+                .select(query.as_str(), Some(1), &[])?
+                .first()
+                .get_one::<pg_sys::Oid>()
+        })
     })
     .ok()
     .flatten()

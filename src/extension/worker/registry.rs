@@ -116,10 +116,14 @@ pub(in crate::extension) fn set_out_of_workers(lacking: bool) {
 
 /// Why a database that should have a mailer has none; None: nothing is known to keep it from one.
 pub(in crate::extension) fn obstacle() -> Option<&'static str> {
+    // SAFETY: a read of shared memory.
+    if unsafe { pg_sys::RecoveryInProgress() } {
+        return Some("the server is a standby: mails leave from its primary");
+    }
     let workers = WORKERS.share();
     if workers.launcher_latch == 0 {
         return Some(
-            "the launcher does not run: it found no background worker slot, raise max_worker_processes, or the server is a standby",
+            "the launcher does not run: it found no background worker slot, raise max_worker_processes",
         );
     }
     workers

@@ -14,6 +14,8 @@ pub enum DatabaseError {
     Keys,
     #[error("record_events() returned {rows} rows for {hits} hits")]
     Answers { rows: usize, hits: usize },
+    #[error("the server is a standby: hits need its primary")]
+    Standby,
     #[error("no answer in time")]
     Timeout,
     #[error("too many questions are under way")]

@@ -17,6 +17,7 @@ use crate::proxy::hit::{Answer, Hit};
 const RECORD_TIMEOUT: Duration = Duration::from_secs(4);
 
 const RECORD: &str = "select n, known, location from marketing_automation.record_events($1, $2, $3, $4, $5, $6, $7, $8)";
+const IS_STANDBY: &str = "select pg_catalog.pg_is_in_recovery()";
 
 /// Prepares the statement that hits are recorded with.
 pub(super) async fn prepare(client: &Client) -> Result<Statement, Error> {
@@ -85,8 +86,16 @@ impl<'a> Columns<'a> {
 }
 
 impl Session {
-    /// Records no hits: meets the same locks and rights as recording some.
+    /// Records no hits: meets the same locks and rights as recording some. A standby is told by a question, as each attempt that it
+    /// refuses would be an error in its log.
     pub async fn probe(&self) -> Result<(), DatabaseError> {
+        let asked = self.client.query_typed_one(IS_STANDBY, &[]);
+        let row = timeout(RECORD_TIMEOUT, asked)
+            .await
+            .map_err(|_| DatabaseError::Timeout)??;
+        if row.try_get(0)? {
+            return Err(DatabaseError::Standby);
+        }
         self.record([].into_iter()).await.map(drop)
     }
 
